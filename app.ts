@@ -1,0 +1,92 @@
+/**
+ * Open this first: the whole service. All options of the server, then the plugins, then the routes within a scope that
+ * demands that each of them states its access.
+ */
+import { randomBytes as systemRandomBytes } from 'node:crypto'
+import { join } from 'node:path'
+import autoload from '@fastify/autoload'
+import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
+import Fastify, { type FastifyServerOptions, LogController } from 'fastify'
+import pretty from 'pino-pretty'
+import { v7 as uuidv7 } from 'uuid'
+import type { Config } from './config.ts'
+import { demandAccess } from './plugins/access.ts'
+import { answerClientError, answerFrameworkError } from './plugins/errors.ts'
+import { requestIds } from './plugins/headers.ts'
+import { trustedProxies } from './schemas/config.ts'
+
+/** What every plugin and route file is given. */
+export interface Parts {
+  config: Config
+  /** Milliseconds since 1970. */
+  now: () => number
+  randomBytes: (size: number) => Buffer
+  /** A new UUIDv7. */
+  newId: () => string
+  /** Whether this app serves; commands only work with its parts. */
+  routes: boolean
+}
+
+type Options = Pick<Parts, 'config'> & Partial<Omit<Parts, 'newId'>>
+
+const BODY_LIMIT = 32 * 1024
+const HEAD_LIMIT = 16 * 1024
+const ARRIVAL_MS = 15_000
+const MAX_CONNECTIONS = 10_000
+
+/** The service, ready to listen or to be injected into. Time and randomness can be given, so that tests move a clock instead of sleeping. */
+export async function buildApp({ config, now = Date.now, randomBytes = systemRandomBytes, routes = true }: Options) {
+  const newId = () => uuidv7({ msecs: now(), random: randomBytes(16) })
+  const parts: Parts = { config, now, randomBytes, newId, routes }
+  const app = Fastify(serverOptions(config)).withTypeProvider<TypeBoxTypeProvider>()
+  app.server.maxConnections = MAX_CONNECTIONS
+  // Node answers an unknown Expect by itself, without a body; plugins/headers.ts answers it in our shape.
+  app.server.on('checkExpectation', app.routing)
+
+  app.register(autoload, { dir: join(import.meta.dirname, 'plugins'), maxDepth: 1, forceESM: true, options: parts })
+  if (routes) {
+    app.register(async (scope) => {
+      demandAccess(scope)
+      scope.register(autoload, { dir: join(import.meta.dirname, 'routes'), forceESM: true, options: parts })
+    })
+  }
+  try {
+    await app.ready()
+  } catch (error) {
+    await app.close()
+    throw error
+  }
+  return app
+}
+
+export type App = Awaited<ReturnType<typeof buildApp>>
+
+function serverOptions(config: Config): FastifyServerOptions {
+  return {
+    logger: {
+      level: config.LOG_LEVEL,
+      ...(process.stdout.isTTY && { stream: pretty({ ignore: 'pid,hostname,reqId', sync: true }) }),
+    },
+    // One line for each error answer, written by plugins/errors.ts; the default ones hold the query string.
+    logController: new LogController({ disableRequestLogging: true }),
+    genReqId: requestIds(config),
+    trustProxy: trustedProxies(config.TRUSTED_PROXIES),
+    bodyLimit: BODY_LIMIT,
+    // An id that is too long is not found, instead of an error of the router's own.
+    routerOptions: { maxParamLength: HEAD_LIMIT },
+    requestTimeout: ARRIVAL_MS,
+    connectionTimeout: ARRIVAL_MS + config.HASH_MAX_WAIT_MS + config.DB_MAX_WAIT_MS + 60_000,
+    http: {
+      maxHeaderSize: HEAD_LIMIT,
+      headersTimeout: ARRIVAL_MS,
+      connectionsCheckingInterval: 1000,
+      // Node's own answer has no body; plugins/headers.ts has one.
+      requireHostHeader: false,
+    },
+    forceCloseConnections: 'idle',
+    // Likewise: plugins/headers.ts answers 503 UNAVAILABLE while closing.
+    return503OnClosing: false,
+    frameworkErrors: answerFrameworkError,
+    clientErrorHandler: answerClientError,
+  } as FastifyServerOptions
+}

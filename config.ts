@@ -1,0 +1,93 @@
+/**
+ * Reads the settings from the environment: the only reader of process.env, and of the files that `NAME_FILE` names.
+ * All faults are told at once, each with how to mend it.
+ */
+import { readFileSync } from 'node:fs'
+import { availableParallelism } from 'node:os'
+import type { TSchema } from '@sinclair/typebox'
+import { Value } from '@sinclair/typebox/value'
+import { type Config, databaseAddress, FORMATS, Settings } from './schemas/config.ts'
+
+export type { Config } from './schemas/config.ts'
+
+type Environment = Record<string, string | undefined>
+
+/** Settings that cannot be used. The message holds every fault. */
+export class ConfigError extends Error {
+  constructor(faults: string[]) {
+    super(`Latchkey cannot start with these settings:\n${faults.map((fault) => `  - ${fault}`).join('\n')}`)
+  }
+}
+
+/** The frozen configuration, from the environment. Throws ConfigError. */
+export function readConfig(env: Environment = process.env): Config {
+  const faults: string[] = []
+  const values: Record<string, unknown> = {}
+  for (const [name, schema] of Object.entries(Settings.properties)) {
+    const text = textOf(name, env, faults)
+    values[name] = text === undefined ? structuredClone(schema.default) : convert(name, text, schema, faults)
+  }
+  const config = complete(values as Config, faults)
+  if (faults.length > 0) throw new ConfigError(faults)
+  return Object.freeze(config)
+}
+
+/** A setting's text, from the variable or from the file that NAME_FILE names; undefined where it is not set. */
+function textOf(name: string, env: Environment, faults: string[]): string | undefined {
+  const text = env[name] || undefined
+  const file = env[`${name}_FILE`] || undefined
+  if (file === undefined) return text
+  if (text !== undefined) faults.push(`${name} and ${name}_FILE are both set. Set one of them.`)
+  try {
+    return readFileSync(file, 'utf8').replace(/\r?\n$/, '') || undefined
+  } catch (error) {
+    faults.push(`${name}_FILE is ${file}, which cannot be read (${(error as NodeJS.ErrnoException).code}).`)
+    return undefined
+  }
+}
+
+function convert(name: string, text: string, schema: TSchema, faults: string[]): unknown {
+  const value = parse(text, schema)
+  if (Value.Check(schema, value)) return value
+  // Secrets are never repeated in a message.
+  const shown = name === 'SECRET' || name === 'DATABASE_URL' ? '' : ` It is ${JSON.stringify(text)}.`
+  faults.push(`${name} must be ${wants(schema)}.${shown}`)
+  return structuredClone(schema.default)
+}
+
+function parse(text: string, schema: TSchema): unknown {
+  if (schema.type === 'integer') return /^(0|[1-9]\d*)$/.test(text) ? Number(text) : text
+  return schema.type === 'array' ? text.split(',').map((entry) => entry.trim()) : text
+}
+
+function wants(schema: TSchema): string {
+  if (schema.type === 'integer') return `a whole number from ${schema.minimum} to ${schema.maximum}`
+  if (schema.anyOf) return `one of ${schema.anyOf.map((one: TSchema) => one.const).join(', ')}`
+  return FORMATS[schema.type === 'array' ? schema.items.format : schema.format]!.wants
+}
+
+/** The defaults that depend on other settings or on the machine, and what a shared database asks for. */
+function complete(config: Config, faults: string[]): Config {
+  if (databaseAddress(config.DATABASE_URL)?.kind === 'mysql') {
+    if (config.SECRET.length === 0)
+      faults.push(`SECRET is missing. On MySQL it must be ${FORMATS.secret!.wants}, the same for all instances.`)
+    if (config.ISSUER === '') faults.push(`ISSUER is missing. On MySQL it must be ${FORMATS.issuer!.wants}.`)
+  }
+  return {
+    ...config,
+    ISSUER: config.ISSUER || `http://localhost:${config.PORT}`,
+    HASH_CONCURRENCY: config.HASH_CONCURRENCY || cpus(),
+  }
+}
+
+/** The CPUs given to this process. Node 20 does not know of a container's quota, so cgroup's cpu.max is read too. */
+export function cpus(cpuMax = '/sys/fs/cgroup/cpu.max'): number {
+  let quota = Number.POSITIVE_INFINITY
+  try {
+    const [given, period] = readFileSync(cpuMax, 'utf8').split(' ').map(Number)
+    if (given && period) quota = Math.floor(given / period)
+  } catch {
+    // No cgroup, no quota.
+  }
+  return Math.max(1, Math.min(availableParallelism(), quota, 64))
+}

@@ -1,0 +1,95 @@
+/**
+ * The gate: each route states as data who may ask, and an onRequest hook lets them in. Nothing is open unless a route
+ * opens it.
+ */
+import type { FastifyInstance, FastifyRequest } from 'fastify'
+import fp from 'fastify-plugin'
+import type { Parts } from '../app.ts'
+import { fail } from '../schemas/errors.ts'
+import { type AccessTokens, accessTokensOf } from './jwt.ts'
+import { type Sessions, sessionsOf } from './sessions/index.ts'
+
+/**
+ * Who may ask. `public`: everyone. `token`: an access token by itself. `session`: a token, and its session and person
+ * read from the database. `either`: as `session` where an Authorization header is there, else as `public`.
+ */
+export type Access = 'public' | 'token' | 'session' | 'either'
+
+/** What limits a route beyond the server's own limits. `guesses`: failed passwords, see limits.ts. */
+export type Limit = 'none' | 'guesses'
+
+/** Who asks, by the access token. */
+export interface Bearer {
+  id: string
+  userId: string
+  roles: string[]
+}
+
+declare module 'fastify' {
+  interface FastifyContextConfig {
+    access?: Access
+    limit?: Limit
+    /** The body may be left out although the route has a schema for one. */
+    bodyOptional?: boolean
+  }
+  interface FastifyRequest {
+    /** Set by the gate; null on public routes. */
+    session: Bearer | null
+  }
+}
+
+/** Fails the start where a route of this scope does not state its access and its limit. */
+export function demandAccess(scope: FastifyInstance): void {
+  scope.addHook('onRoute', ({ method, url, config }) => {
+    if (!config?.access || !config.limit) throw new Error(`${method} ${url} does not state its access and its limit`)
+  })
+}
+
+/** The session of a request that the gate has let in. */
+export const sessionOf = (request: FastifyRequest): Bearer => request.session ?? fail('UNAUTHENTICATED')
+
+/** The token of an `Authorization: Bearer` header (RFC 6750, section 2.1); undefined where there is none. */
+function tokenOf({ headers }: FastifyRequest): string | undefined {
+  return /^Bearer +(.*\S)\s*$/i.exec(headers.authorization ?? '')?.[1]
+}
+
+interface Needs extends Pick<Parts, 'now'> {
+  accessTokens: AccessTokens
+  sessions: Sessions
+}
+
+function createGate({ accessTokens, sessions, now }: Needs) {
+  /** Throws UNAUTHENTICATED, TOKEN_EXPIRED, INVALID_TOKEN; UNAVAILABLE where the list of ended sessions is too old to judge. */
+  async function byToken(request: FastifyRequest): Promise<Bearer> {
+    const claims = await accessTokens.verify(tokenOf(request) ?? fail('UNAUTHENTICATED'))
+    if (!sessions.ended.isFresh()) fail('UNAVAILABLE', { retryAfter: 1 })
+    if (sessions.ended.has(claims.sid)) fail('INVALID_TOKEN')
+    if (now() >= claims.exp * 1000) fail('TOKEN_EXPIRED')
+    return { id: claims.sid, userId: claims.sub, roles: claims.roles }
+  }
+
+  async function bySession(request: FastifyRequest): Promise<Bearer> {
+    const { id, userId } = await byToken(request)
+    const state = await sessions.live(id)
+    if (state?.person === undefined || state.session.userId !== userId) return fail('INVALID_TOKEN')
+    return { id, userId, roles: state.person.roles }
+  }
+
+  return async (request: FastifyRequest, access: Access): Promise<Bearer | null> => {
+    if (access === 'public' || (access === 'either' && request.headers.authorization === undefined)) return null
+    return access === 'token' ? byToken(request) : bySession(request)
+  }
+}
+
+export default fp<Parts>(
+  async (app, { now }) => {
+    const gate = createGate({ accessTokens: accessTokensOf(app), sessions: sessionsOf(app), now })
+    app.decorateRequest('session', null)
+    app.addHook('onRequest', async (request) => {
+      // A route without access cannot start; if it did, it would be closed.
+      request.session = await gate(request, request.routeOptions.config.access ?? 'session')
+    })
+  },
+  // After errors, which answers addresses that are not there; after db, whose hook holds the budget that the gate spends.
+  { name: 'access', dependencies: ['errors', 'db', 'jwt', 'sessions'] },
+)

@@ -1,0 +1,128 @@
+/**
+ * Strict bodies. JSON alone, in valid UTF-8, no member twice, no lone surrogate, no NUL, nothing coerced, nothing
+ * stripped; and none at all where none is taken. What a schema finds wrong is told with every fault.
+ */
+
+import { Ajv, type ErrorObject } from 'ajv'
+import type { FastifyRequest, FastifySchemaCompiler } from 'fastify'
+import fp from 'fastify-plugin'
+import { Failure, type Fault, fail } from '../schemas/errors.ts'
+import { formats } from '../schemas/identifiers.ts'
+
+const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
+const JSON_TYPE = /^application\/json\s*(?:;\s*charset\s*=\s*"?utf-?8"?\s*)?;?\s*$/i
+
+const takesBody = (request: FastifyRequest) => request.routeOptions.schema?.body !== undefined
+
+/** A body of bytes as the route takes it; undefined where it is empty. */
+function parseBody(request: FastifyRequest, bytes: Buffer): unknown {
+  if (bytes.length === 0) return undefined
+  if (takesBody(request)) {
+    if (!JSON_TYPE.test(request.headers['content-type'] ?? '')) fail('UNSUPPORTED_MEDIA_TYPE')
+    return parseJson(bytes)
+  }
+  if (!/^\s*\{\s*\}\s*$/.test(bytes.toString('latin1'))) fail('BAD_REQUEST')
+  return undefined
+}
+
+/** Strict JSON (RFC 8259; I-JSON, RFC 7493, for members given twice). Throws MALFORMED_BODY. */
+export function parseJson(bytes: Buffer): unknown {
+  try {
+    const text = utf8.decode(bytes)
+    const value: unknown = JSON.parse(text)
+    if (hasDuplicate(text)) fail('MALFORMED_BODY')
+    return value
+  } catch (cause) {
+    return fail('MALFORMED_BODY', { cause })
+  }
+}
+
+/** Whether an object of this well-formed JSON names a member twice. By hand and without recursion: JSON.parse takes the last one silently, and deep nesting must not overflow the stack. */
+function hasDuplicate(text: string): boolean {
+  const open: (Set<string> | undefined)[] = []
+  for (const { 0: token } of text.matchAll(/[{}[\]]|"[^"\\]*(?:\\.[^"\\]*)*"\s*:?/g)) {
+    if (token === '{') open.push(new Set())
+    else if (token === '[') open.push(undefined)
+    else if (token === '}' || token === ']') open.pop()
+    else if (token.endsWith(':')) {
+      const names = open.at(-1)
+      const name = JSON.parse(token.slice(0, -1))
+      if (names?.has(name)) return true
+      names?.add(name)
+    }
+  }
+  return false
+}
+
+/** Every string of a body that holds a NUL or half of a surrogate pair: bcrypt and UTF-8 would take different ones for the same. */
+function characterFaults(body: unknown): Fault[] {
+  const faults: Fault[] = []
+  const waiting: [field: string, value: unknown][] = [['', body]]
+  for (let next = waiting.pop(); next; next = waiting.pop()) {
+    const [field, value] = next
+    if (typeof value === 'string' && /\0|\p{Cs}/u.test(value)) faults.push({ field: field || '/', rule: 'characters' })
+    if (typeof value !== 'object' || value === null) continue
+    // A pointer into a deep nest would be as long as the nest; no schema goes deeper than this.
+    for (const [name, member] of Object.entries(value))
+      waiting.push([field.length > 1000 ? field : pointer(field, name), member])
+  }
+  return faults
+}
+
+/** RFC 6901 */
+const pointer = (parent: string, name: string) => `${parent}/${name.replaceAll('~', '~0').replaceAll('/', '~1')}`
+
+/** Where ajv's fault lies, in the contract's words. */
+function faultOf({ instancePath, keyword, params }: ErrorObject, part: string | undefined): Fault {
+  const name = params.missingProperty ?? params.additionalProperty
+  const field = name === undefined ? instancePath : pointer(instancePath, name)
+  return { field: part === 'querystring' ? `?${field.slice(1)}` : field || '/', rule: keyword }
+}
+
+/** The branches of a oneOf complain each for itself; that none or several fit is what there is to tell. */
+function faultsOf(errors: ErrorObject[], part: string | undefined): Fault[] {
+  return errors.filter(({ schemaPath }) => !schemaPath.includes('/oneOf/')).map((error) => faultOf(error, part))
+}
+
+/** Compiles schemas without coercion, defaults and stripping, and so that all faults are found. */
+function createCompiler(): FastifySchemaCompiler<object> {
+  const ajv = new Ajv({
+    allErrors: true,
+    coerceTypes: false,
+    useDefaults: false,
+    removeAdditional: false,
+    strict: true,
+    strictRequired: false,
+    formats,
+  })
+  return ({ schema, httpPart }) => {
+    const validate = ajv.compile(schema)
+    return (value: unknown) => {
+      const characters = httpPart === 'body' ? characterFaults(value) : []
+      const faults = validate(value) ? [] : faultsOf(validate.errors!, httpPart)
+      const details = [...characters, ...faults]
+      return details.length === 0 ? { value } : { error: new Failure('VALIDATION_FAILED', { details }) }
+    }
+  }
+}
+
+export default fp(
+  async (app) => {
+    app.setValidatorCompiler(createCompiler())
+    // A body where none is taken is refused with GET and HEAD too.
+    for (const method of ['GET', 'HEAD']) app.addHttpMethod(method, { hasBody: true, overrideExisting: true })
+    app.removeAllContentTypeParsers()
+    app.addContentTypeParser('*', { parseAs: 'buffer' }, async (request: FastifyRequest, bytes: Buffer) =>
+      parseBody(request, bytes),
+    )
+    app.addHook('preParsing', async (request) => {
+      // Where no body is taken, its type does not matter either, not even one that cannot be read.
+      if (!takesBody(request)) delete request.headers['content-type']
+    })
+    app.addHook('preValidation', async (request) => {
+      if (takesBody(request) && request.body === undefined && !request.routeOptions.config.bodyOptional)
+        fail('MALFORMED_BODY')
+    })
+  },
+  { name: 'body' },
+)

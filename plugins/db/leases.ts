@@ -1,0 +1,51 @@
+/**
+ * A lease: the right to do what only one instance may do at a time. It is a row, taken by a committed conditional
+ * UPDATE and running out by itself, since a lock of the database protects one node of a cluster only.
+ */
+import { setTimeout as pause } from 'node:timers/promises'
+import { type Engine, UniqueViolation } from './engine.ts'
+
+const LEASE_MS = 30_000
+
+/** Makes the table; safe in ten instances at once. */
+export async function defineLeases({ define, types }: Engine): Promise<void> {
+  await define(`CREATE TABLE leases (
+    name ${types.id} NOT NULL PRIMARY KEY,
+    holder ${types.id} NOT NULL,
+    expires_at BIGINT NOT NULL
+  )`)
+}
+
+export function createLeases(engine: Engine, now: () => number, newId: () => string) {
+  const holder = newId()
+
+  async function take(name: string): Promise<boolean> {
+    const time = now()
+    const taken = await engine.run(
+      'UPDATE leases SET holder = ?, expires_at = ? WHERE name = ? AND (expires_at <= ? OR holder = ?)',
+      [holder, time + LEASE_MS, name, time, holder],
+    )
+    return taken === 1
+  }
+
+  async function exist(name: string): Promise<void> {
+    await engine.run('INSERT INTO leases (name, holder, expires_at) VALUES (?, ?, 0)', [name, '']).catch((error) => {
+      if (!(error instanceof UniqueViolation)) throw error
+    })
+  }
+
+  /** Waits for the lease and runs `work`, which calls `renew` between its steps; a lease that was lost stops it. */
+  return async function withLease<T>(name: string, work: (renew: () => Promise<void>) => Promise<T>): Promise<T> {
+    await exist(name)
+    while (!(await take(name))) await pause(100)
+    try {
+      return await work(async () => {
+        if (!(await take(name))) throw new Error(`The lease ${name} was lost to another instance.`)
+      })
+    } finally {
+      await engine.run('UPDATE leases SET expires_at = 0 WHERE name = ? AND holder = ?', [name, holder])
+    }
+  }
+}
+
+export type WithLease = ReturnType<typeof createLeases>

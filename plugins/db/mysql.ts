@@ -1,0 +1,222 @@
+/**
+ * MySQL and MariaDB, by @fastify/mysql: this is how Latchkey runs in production. A bounded pool, a bounded wait for
+ * everything, session state set once a connection, conflicts repeated, doubtful connections destroyed.
+ */
+import { setTimeout as pause } from 'node:timers/promises'
+import fastifyMysql, { type MySQLPromisePool } from '@fastify/mysql'
+import type { FastifyInstance } from 'fastify'
+import mysql, { type PoolConnection, type PoolOptions, type ResultSetHeader, type RowDataPacket } from 'mysql2/promise'
+import type { DatabaseAddress } from '../../schemas/config.ts'
+import { Failure, fail } from '../../schemas/errors.ts'
+import { type Engine, type Statement, type Types, UniqueViolation, type Value } from './engine.ts'
+import { spend } from './waiting.ts'
+
+/** `ascii_bin` for ids; VARBINARY for canonical forms, since every text collation folds or pads. Charsets are named: the server's own may be latin1. */
+const types: Types = {
+  id: 'VARCHAR(64) CHARACTER SET ascii COLLATE ascii_bin',
+  canonical: 'VARBINARY(320)',
+  text: (length) => `VARCHAR(${length}) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin`,
+  long: 'TEXT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin',
+}
+
+/** The numbers, never the names, which differ by engine: duplicate key; conflicts that a repeat mends. */
+const DUPLICATE = 1062
+const CONFLICTS = new Set([1205, 1213, 1020])
+/** Too many connections, shutting down, read-only, killed. */
+const AWAY = new Set([1040, 1053, 1203, 1290, 1317, 1927, ...CONFLICTS])
+/** After these the connection itself is of no more use. */
+const LOST = new Set([1053, 1290, 1927])
+/** A schema change that is there already: table, column, key. */
+const DEFINED = new Set([1050, 1060, 1061])
+/** No right or no such database: waiting mends nothing. */
+const REFUSED = new Set([1044, 1045, 1049, 1698])
+const TRIES = 5
+
+type MysqlAddress = Extract<DatabaseAddress, { kind: 'mysql' }>
+
+interface Options {
+  maxWaitMs: number
+  poolSize: number
+}
+
+/**
+ * Opens a pool. Waits up to `patienceMs` for a database that is away, since @fastify/mysql fails at once.
+ * Throws an Error with a sentence for people.
+ */
+export async function openMysql(
+  app: FastifyInstance,
+  address: MysqlAddress,
+  options: Options,
+  patienceMs = 30_000,
+): Promise<Engine> {
+  const { kind, ...target } = address
+  const settings: PoolOptions = { ...target, connectTimeout: 2000, enableKeepAlive: true, charset: 'utf8mb4_bin' }
+  await reach(settings, patienceMs, (message) => app.log.warn(message))
+  await app.register(fastifyMysql, {
+    ...settings,
+    promise: true,
+    connectionLimit: options.poolSize,
+    // Beyond this a request would wait longer than it may.
+    queueLimit: options.poolSize * 100,
+  })
+  const pool = (app as unknown as { mysql: MySQLPromisePool }).mysql.pool
+  const state = sessionState(options.maxWaitMs)
+  // The promise pool has no `connection` event of its own.
+  const events = (pool as unknown as { pool: NodeJS.EventEmitter }).pool
+  events.on(
+    'connection',
+    (connection: mysql.Connection & { query: (sql: string, done: (error: unknown) => void) => void }) => {
+      for (const sql of state) connection.query(sql, (error) => error && connection.destroy())
+    },
+  )
+  // The register's own first connection was made before the event was listened to.
+  const first = await pool.getConnection()
+  first.destroy()
+  return createEngine(
+    pool as unknown as Pool,
+    `MySQL ${address.host}:${address.port}/${address.database}`,
+    options.maxWaitMs,
+  )
+}
+
+type Pool = Pick<mysql.Pool, 'getConnection'>
+
+async function reach(settings: PoolOptions, patienceMs: number, say: (message: string) => void): Promise<void> {
+  const end = Date.now() + patienceMs
+  for (let tries = 0; ; tries++) {
+    try {
+      const connection = await mysql.createConnection(settings)
+      return connection.destroy()
+    } catch (error) {
+      const { code, errno } = error as { code?: string; errno?: number }
+      const where = `The database at ${settings.host}:${settings.port}`
+      if (REFUSED.has(errno ?? 0))
+        throw new Error(`${where} refuses this user or has no database ${settings.database} (${code}).`)
+      if (Date.now() > end) throw new Error(`${where} did not answer within ${patienceMs / 1000} s (${code}).`)
+      if (tries === 0) say(`${where} does not answer yet (${code}); waiting up to ${patienceMs / 1000} s.`)
+    }
+    await pause(250)
+  }
+}
+
+function sessionState(maxWaitMs: number): string[] {
+  return [
+    'SET NAMES utf8mb4 COLLATE utf8mb4_bin',
+    'SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED',
+    // A lock that nobody waits for any more is given up by the server too, not after its default of 50 s.
+    `SET SESSION sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION', autocommit = 1, innodb_lock_wait_timeout = ${Math.ceil(maxWaitMs / 1000)}`,
+  ]
+}
+
+/** The engine over a pool; exported for what only a test can bring about. */
+export function createEngine(pool: Pool, name: string, maxWaitMs: number): Engine {
+  const once = <T>(work: (connection: PoolConnection) => Promise<T>) =>
+    spend(maxWaitMs, (left) => bounded(pool, left, work))
+
+  /** A conflict undoes the whole transaction: it is run again from its start, after a moment. */
+  async function repeated<T>(work: (connection: PoolConnection) => Promise<T>): Promise<T> {
+    for (let tries = 1; ; tries++) {
+      try {
+        return await once(work)
+      } catch (error) {
+        if (!CONFLICTS.has(errnoOf(error)) || tries === TRIES) throw translate(error)
+      }
+      await pause(Math.random() * 20 * tries)
+    }
+  }
+
+  const all = <Row>(sql: string, values: Value[] = []) =>
+    repeated(async (connection) => (await connection.execute<RowDataPacket[]>(sql, values))[0] as Row[])
+  return {
+    types,
+    name,
+    all,
+    run: (sql, values = []) =>
+      repeated(async (connection) => (await connection.execute<ResultSetHeader>(sql, values))[0].affectedRows),
+    batch: (statements) => repeated((connection) => transaction(connection, statements)),
+    define: (sql) =>
+      repeated(async (connection) => {
+        await connection.query(sql).catch((error) => {
+          if (!DEFINED.has(errnoOf(error))) throw error
+        })
+      }),
+    clock: async () => {
+      const [row] = await all<{ now: number | string }>('SELECT UNIX_TIMESTAMP(NOW(3)) * 1000 AS now')
+      return Number(row?.now)
+    },
+    // @fastify/mysql ends the pool.
+    close: async () => {},
+  }
+}
+
+async function transaction(connection: PoolConnection, statements: Statement[]): Promise<number[] | undefined> {
+  await connection.query('START TRANSACTION')
+  try {
+    const counts: number[] = []
+    for (const { sql, values, expect } of statements) {
+      const [{ affectedRows }] = await connection.execute<ResultSetHeader>(sql, values)
+      if (expect !== undefined && affectedRows !== expect) {
+        await connection.query('ROLLBACK')
+        return undefined
+      }
+      counts.push(affectedRows)
+    }
+    await connection.query('COMMIT')
+    return counts
+  } catch (error) {
+    if (errnoOf(error) > 0) await connection.query('ROLLBACK')
+    throw error
+  }
+}
+
+/** Gets a connection and works on it, all within `left` milliseconds. */
+async function bounded<T>(pool: Pool, left: number, work: (connection: PoolConnection) => Promise<T>): Promise<T> {
+  const timer = new AbortController()
+  const late = pause(left, undefined, { signal: timer.signal }).then(() => fail('UNAVAILABLE', { retryAfter: 1 }))
+  // Once the races below are decided, nobody else hears of it.
+  late.catch(() => {})
+  try {
+    const connection = await acquire(pool, late)
+    return await use(connection, Promise.race([work(connection), late]))
+  } finally {
+    timer.abort()
+  }
+}
+
+async function acquire(pool: Pool, late: Promise<never>): Promise<PoolConnection> {
+  const arriving = pool.getConnection()
+  return Promise.race([arriving, late]).catch((error) => {
+    // Nobody waits for it any more.
+    arriving.then((connection) => connection.release()).catch(() => {})
+    throw error
+  })
+}
+
+/** After an answer of the server a connection is in a known state; one that is late or lost is destroyed, never given back. */
+async function use<T>(connection: PoolConnection, result: Promise<T>): Promise<T> {
+  try {
+    await result
+    connection.release()
+  } catch (error) {
+    const errno = errnoOf(error)
+    if (errno === 0 || LOST.has(errno)) connection.destroy()
+    else connection.release()
+  }
+  return result
+}
+
+/** The server's error number; 0 for what is none of its: a socket that broke, a name that does not resolve, a full queue. */
+function errnoOf(error: unknown): number {
+  const { errno } = error as { errno?: number }
+  return typeof errno === 'number' && errno > 0 ? errno : 0
+}
+
+/** What the driver throws, as the rest of the house knows it. */
+function translate(error: unknown): unknown {
+  const errno = errnoOf(error)
+  if (error instanceof Failure) return error
+  if (errno === DUPLICATE) return new UniqueViolation()
+  if (errno === 0 || AWAY.has(errno)) return new Failure('UNAVAILABLE', { retryAfter: 1, cause: error })
+  // The message quotes values, which may be personal; the log gets the number and the state.
+  return new Error(`The database refused a statement: errno ${errno}, ${(error as { sqlState?: string }).sqlState}`)
+}

@@ -1,0 +1,189 @@
+/** The table `sessions`. What two requests can race for is decided by a conditional UPDATE and its count. */
+import type { Session } from '../../schemas/session.ts'
+import type { Account } from '../../schemas/user.ts'
+import type { Engine, Statement } from './engine.ts'
+
+/** A session that has ended, and until when an access token of its may be alive. */
+export interface Ended {
+  id: string
+  until: number
+  endedAt: number
+}
+
+/** A session with what rules it and its person. */
+export interface SessionState {
+  session: Session
+  ended: boolean
+  /** Of its person: undefined where the account is gone. */
+  person: Pick<Account, 'roles' | 'disabled'> | undefined
+}
+
+interface Row {
+  id: string
+  user_id: string
+  handle_hash: string
+  generation: number
+  created_at: number
+  last_used_at: number
+  rotated_at: number | null
+  expires_at: number
+  ended_at: number | null
+  until: number
+  ip: string
+  user_agent: string
+}
+
+type StateRow = Row & { person: string | null; roles: string | null; disabled_at: number | null }
+
+const COLUMNS =
+  's.id, s.user_id, s.handle_hash, s.generation, s.created_at, s.last_used_at, s.rotated_at, s.expires_at, s.ended_at, s.until, s.ip, s.user_agent'
+
+const sessionOf = (row: Row): Session => ({
+  id: row.id,
+  userId: row.user_id,
+  handleHash: row.handle_hash,
+  generation: row.generation,
+  createdAt: row.created_at,
+  lastUsedAt: row.last_used_at,
+  rotatedAt: row.rotated_at,
+  expiresAt: row.expires_at,
+  until: row.until,
+  ip: row.ip,
+  userAgent: row.user_agent,
+})
+
+const stateOf = (row: StateRow): SessionState => ({
+  session: sessionOf(row),
+  ended: row.ended_at !== null,
+  person:
+    row.person === null
+      ? undefined
+      : { roles: (row.roles ?? '').split(' ').filter(Boolean), disabled: row.disabled_at !== null },
+})
+
+/** Ids are made here and are ASCII: anything else names no session, and no collation is asked whether it does. */
+const ID = /^[\x21-\x7e]{1,36}$/
+
+const ENDED = 'SELECT id, until, ended_at AS endedAt FROM sessions'
+
+export function createSessionsTable(engine: Engine) {
+  async function state(condition: string, value: string): Promise<SessionState | undefined> {
+    const [row] = await engine.all<StateRow>(
+      `SELECT ${COLUMNS}, u.id AS person, u.roles, u.disabled_at FROM sessions s LEFT JOIN users u ON u.id = s.user_id WHERE ${condition} = ?`,
+      [value],
+    )
+    return row && stateOf(row)
+  }
+
+  return {
+    byId: (id: string) => state('s.id', id),
+    byHandle: (handleHash: string) => state('s.handle_hash', handleHash),
+
+    /** The living sessions of a person, the newest first. */
+    async list(userId: string, time: number): Promise<Session[]> {
+      const rows = await engine.all<Row>(
+        `SELECT ${COLUMNS} FROM sessions s WHERE s.user_id = ? AND s.ended_at IS NULL AND s.expires_at > ? ORDER BY s.created_at DESC, s.id DESC`,
+        [userId, time],
+      )
+      return rows.map(sessionOf)
+    },
+
+    /**
+     * Moves a session from `before` to `after`, its next generation. False where another request was first: it was
+     * rotated within the grace, has ended, or its person was disabled or is gone.
+     */
+    async rotate(before: Session, after: Session, graceMs: number): Promise<boolean> {
+      const count = await engine.run(
+        `UPDATE sessions SET generation = ?, rotated_at = ?, last_used_at = ?, expires_at = ?, until = ?
+          WHERE id = ? AND generation = ? AND (rotated_at IS NULL OR rotated_at <= ?) AND ended_at IS NULL
+            AND EXISTS (SELECT 1 FROM users WHERE users.id = sessions.user_id AND users.disabled_at IS NULL)`,
+        [
+          after.generation,
+          after.rotatedAt,
+          after.lastUsedAt,
+          after.expiresAt,
+          after.until,
+          before.id,
+          before.generation,
+          after.lastUsedAt - graceMs,
+        ],
+      )
+      return count === 1
+    },
+
+    /** Ends one living session of a person. False where there is none of this id. */
+    async end(userId: string, id: string, time: number): Promise<boolean> {
+      if (!ID.test(id)) return false
+      const count = await engine.run(
+        'UPDATE sessions SET ended_at = ? WHERE id = ? AND user_id = ? AND ended_at IS NULL AND expires_at > ?',
+        [time, id, userId, time],
+      )
+      return count === 1
+    },
+
+    /** Ends all living sessions of a person, but for `except`. */
+    async endAll(userId: string, time: number, except = ''): Promise<void> {
+      await engine.run('UPDATE sessions SET ended_at = ? WHERE user_id = ? AND ended_at IS NULL AND id <> ?', [
+        time,
+        userId,
+        except,
+      ])
+    },
+
+    /** The ended sessions of a person whose access tokens may be alive still. */
+    endedOf: (userId: string, time: number) =>
+      engine.all<Ended>(`${ENDED} WHERE user_id = ? AND ended_at IS NOT NULL AND until > ?`, [userId, time]),
+
+    /** The sessions that ended after `since` and whose access tokens may be alive still. */
+    endedSince: (since: number, time: number) =>
+      engine.all<Ended>(`${ENDED} WHERE ended_at > ? AND until > ?`, [since, time]),
+
+    /** Deletes sessions that are over, at most `limit` of each kind. Gives how many. */
+    async purge(time: number, limit: number): Promise<number> {
+      const ended = await engine.all<{ id: string }>(
+        `SELECT id FROM sessions WHERE ended_at <= ? AND until <= ? LIMIT ${limit}`,
+        [time, time],
+      )
+      const expired = await engine.all<{ id: string }>(
+        `SELECT id FROM sessions WHERE expires_at <= ? AND until <= ? LIMIT ${limit}`,
+        [time, time],
+      )
+      const ids = [...new Set([...ended, ...expired].map(({ id }) => id))]
+      if (ids.length === 0) return 0
+      return engine.run(`DELETE FROM sessions WHERE id IN (${ids.map(() => '?').join(', ')})`, ids)
+    },
+  }
+}
+
+export function insertSession(session: Session): Statement {
+  return {
+    sql: `INSERT INTO sessions (id, user_id, handle_hash, generation, created_at, last_used_at, expires_at, until, ip, user_agent)
+      VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+    values: [
+      session.id,
+      session.userId,
+      session.handleHash,
+      session.generation,
+      session.createdAt,
+      session.lastUsedAt,
+      session.expiresAt,
+      session.until,
+      session.ip,
+      session.userAgent,
+    ],
+  }
+}
+
+export function endAllOf(userId: string, time: number): Statement {
+  return { sql: 'UPDATE sessions SET ended_at = ? WHERE user_id = ? AND ended_at IS NULL', values: [time, userId] }
+}
+
+/** Ends a person's sessions beyond the `most` last used ones. (The inner SELECT: MariaDB takes no LIMIT in an IN.) */
+export function endOldest(userId: string, most: number, time: number): Statement {
+  return {
+    sql: `UPDATE sessions SET ended_at = ? WHERE id IN (SELECT id FROM (
+      SELECT id FROM sessions WHERE user_id = ? AND ended_at IS NULL AND expires_at > ?
+      ORDER BY last_used_at DESC, id DESC LIMIT 10000 OFFSET ${most}) x)`,
+    values: [time, userId, time],
+  }
+}

@@ -1,0 +1,32 @@
+/**
+ * How long one request may wait for the database, all its queries together (DB_MAX_WAIT_MS). The budget rides along in
+ * an AsyncLocalStorage, so that no function between the hook and the engine has to hand it on.
+ */
+import { AsyncLocalStorage } from 'node:async_hooks'
+import { fail } from '../../schemas/errors.ts'
+
+interface Budget {
+  left: number
+}
+
+const budgets = new AsyncLocalStorage<Budget>()
+
+/** Runs `work` with a budget of its own, in milliseconds. */
+export function withBudget<T>(ms: number, work: () => T): T {
+  return budgets.run({ left: ms }, work)
+}
+
+/**
+ * Runs `work` with the milliseconds that are left, and takes off what it took. Outside of a request `ms` is the budget.
+ * Throws UNAVAILABLE where nothing is left.
+ */
+export async function spend<T>(ms: number, work: (left: number) => Promise<T>): Promise<T> {
+  const budget = budgets.getStore() ?? { left: ms }
+  if (budget.left <= 0) fail('UNAVAILABLE', { retryAfter: 1 })
+  const start = performance.now()
+  try {
+    return await work(budget.left)
+  } finally {
+    budget.left -= performance.now() - start
+  }
+}

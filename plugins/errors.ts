@@ -1,0 +1,117 @@
+/**
+ * Every error, from whatever layer, in the one shape: from handlers, schemas and parsers, for addresses and methods
+ * that are not there, and from the HTTP parser below Fastify.
+ */
+import { randomUUID } from 'node:crypto'
+import { METHODS } from 'node:http'
+import type { Socket } from 'node:net'
+import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify'
+import fp from 'fastify-plugin'
+import FindMyWay, { type HTTPMethod } from 'find-my-way'
+import Negotiator from 'negotiator'
+import { type Code, ERRORS, errorBody, Failure, type Language } from '../schemas/errors.ts'
+import { setHeaders } from './headers.ts'
+
+/** What Fastify's own errors are in our table; any other with a status below 500 is a request that cannot be read. */
+const CODES_OF_FASTIFY: Record<string, Code> = {
+  FST_ERR_CTP_BODY_TOO_LARGE: 'BODY_TOO_LARGE',
+  FST_ERR_CTP_INVALID_MEDIA_TYPE: 'UNSUPPORTED_MEDIA_TYPE',
+}
+
+function failureOf(error: unknown): Failure {
+  if (error instanceof Failure) return error
+  const { code = '', statusCode = 500 } = error as Partial<FastifyError>
+  const own = CODES_OF_FASTIFY[code] ?? (statusCode < 500 ? 'BAD_REQUEST' : 'INTERNAL')
+  return new Failure(own, { cause: error })
+}
+
+function languageOf(request: FastifyRequest): Language {
+  return (new Negotiator(request.raw).languages(['en', 'ko'])[0] as Language | undefined) ?? 'en'
+}
+
+/** Answers an error. */
+function answer(error: unknown, request: FastifyRequest, reply: FastifyReply): void {
+  const failure = failureOf(error)
+  const language = languageOf(request)
+  log(failure, request)
+  reply
+    .code(failure.statusCode)
+    .headers({ 'content-language': language, vary: 'accept-language', ...headersOf(failure) })
+  reply.type('application/json; charset=utf-8').send(errorBody(failure, language))
+}
+
+function headersOf({ code, statusCode, particulars }: Failure): Record<string, string> {
+  const { challenge } = ERRORS[code] as { challenge?: string }
+  return {
+    ...(statusCode === 401 && { 'www-authenticate': challenge ? `Bearer error="${challenge}"` : 'Bearer' }),
+    ...((statusCode === 429 || statusCode === 503) && { 'retry-after': String(particulars.retryAfter ?? 1) }),
+    ...(particulars.allow && { allow: particulars.allow }),
+  }
+}
+
+/** One line for each error answer. The route is logged, not the address: that can hold anything. */
+function log({ code, statusCode, cause }: Failure, request: FastifyRequest): void {
+  const line = { code, statusCode, method: request.method, route: request.routeOptions.url }
+  if (statusCode < 500) request.log.info(line, 'refused')
+  else request.log.error({ ...line, err: cause }, 'failed')
+}
+
+/** For a URL that the router cannot read; no hook runs for it. */
+export function answerFrameworkError(error: FastifyError, request: FastifyRequest, reply: FastifyReply): void {
+  setHeaders(request, reply)
+  answer(error, request, reply)
+}
+
+const CODES_OF_PARSER: Record<string, Code> = {
+  HPE_HEADER_OVERFLOW: 'HEADERS_TOO_LARGE',
+  ERR_HTTP_REQUEST_TIMEOUT: 'REQUEST_TIMEOUT',
+}
+
+/** For what is no HTTP, or comes too late or too large: below Fastify, so the answer is written by hand. */
+export function answerClientError(error: Error & { code?: string }, socket: Socket): void {
+  const { _httpMessage: begun } = socket as Socket & { _httpMessage?: { headersSent: boolean } }
+  if (error.code === 'ECONNRESET' || !socket.writable || begun?.headersSent) return void socket.destroy()
+  const failure = new Failure(CODES_OF_PARSER[error.code ?? ''] ?? 'BAD_REQUEST', {})
+  const body = JSON.stringify(errorBody(failure, 'en'))
+  const head = [
+    `HTTP/1.1 ${failure.statusCode} ${errorBody(failure, 'en').error}`,
+    `x-request-id: ${randomUUID()}`,
+    'content-type: application/json; charset=utf-8',
+    `content-length: ${Buffer.byteLength(body)}`,
+    'content-language: en',
+    'vary: accept-language',
+    'cache-control: no-store',
+    'connection: close',
+  ]
+  socket.end(`${head.join('\r\n')}\r\n\r\n${body}`)
+}
+
+/** Which methods each address takes: Fastify knows, but does not tell. */
+function createAddresses() {
+  const router = FindMyWay()
+  return {
+    add: (method: string | string[], url: string) => router.on(method as HTTPMethod | HTTPMethod[], url, () => {}),
+    /** The methods of the address, or an empty list where there is nothing. */
+    methods: (url: string) => METHODS.filter((method) => router.find(method as HTTPMethod, url)),
+  }
+}
+
+export default fp(
+  async (app) => {
+    app.setErrorHandler(answer)
+    const addresses = createAddresses()
+    app.addHook('onRoute', ({ method, url }) => {
+      if (!addresses.methods(url).includes(String(method))) addresses.add(method, url)
+    })
+    app.addHook('onRequest', async (request, reply) => {
+      if (!request.is404) return undefined
+      const methods = addresses.methods(request.raw.url ?? '')
+      if (methods.length === 0) throw new Failure('NOT_FOUND', {})
+      const allow = [...methods, 'OPTIONS'].join(', ')
+      if (request.method === 'OPTIONS') return reply.code(204).header('allow', allow).send()
+      throw new Failure('METHOD_NOT_ALLOWED', { allow })
+    })
+  },
+  // After headers: what is refused here carries them.
+  { name: 'errors', dependencies: ['headers'] },
+)

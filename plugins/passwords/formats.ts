@@ -1,0 +1,65 @@
+/**
+ * How a password is stored and compared. What is stored is passlib's bcrypt_sha256, version 2:
+ * `$bcrypt-sha256$v=2,t=2b,r=COST$SALT$DIGEST`, so that a password counts whole, and not up to bcrypt's 72 bytes.
+ * Synchronous on purpose: it runs inside the threads of queue.ts, never on libuv's pool (docs/performance.md).
+ */
+import { createHmac, timingSafeEqual } from 'node:crypto'
+// Imported whole, since a test records the calls of `hashSync`: that is how it sees that a decoy was really hashed.
+import bcrypt from 'bcrypt'
+
+export interface Checked {
+  ok: boolean
+  /** What to store instead: the password was right, and the stored hash of another form or cost. */
+  renewed?: string
+}
+
+interface Stored {
+  keyed: boolean
+  cost: number
+  salt: string
+  digest: string
+}
+
+const CURRENT = /^\$bcrypt-sha256\$v=2,t=2b,r=(\d{1,2})\$([./A-Za-z0-9]{22})\$([./A-Za-z0-9]{31})$/
+const PLAIN = /^\$2[aby]\$(\d\d)\$([./A-Za-z0-9]{22})([./A-Za-z0-9]{31})$/
+
+/** Below 4 bcrypt does not go. One hash at 18 takes some 14 s; one at 31 would hold a thread for more than a day. */
+const COSTS = { least: 4, most: 18 }
+
+function parse(stored: string): Stored | undefined {
+  const current = CURRENT.exec(stored)
+  const [, digits, salt, digest] = current ?? PLAIN.exec(stored) ?? []
+  if (!salt || !digest) return undefined
+  const cost = Number(digits)
+  return cost < COSTS.least || cost > COSTS.most ? undefined : { keyed: current !== null, cost, salt, digest }
+}
+
+/**
+ * The 31 characters behind the salt. NFC is applied here alone, so that no caller can forget.
+ * Always computed as `$2b$`: the package never matches `$2y$`, which is the same under another name, and under `$2a$` it
+ * keeps the length in one byte, as OpenBSD did before 5.5, so that of 256 bytes one is left (its src/bcrypt.cc).
+ */
+function digestOf(password: string, { keyed, cost, salt }: Omit<Stored, 'digest'>): string {
+  const text = password.normalize('NFC')
+  const secret = keyed ? createHmac('sha256', salt).update(text, 'utf8').digest('base64') : text
+  return bcrypt.hashSync(secret, `$2b$${String(cost).padStart(2, '0')}$${salt}`).slice(-31)
+}
+
+/** A fresh hash in the current form. */
+export function hashPassword(password: string, cost: number): string {
+  const salt = bcrypt.genSaltSync(cost).slice(-22)
+  return `$bcrypt-sha256$v=2,t=2b,r=${cost}$${salt}$${digestOf(password, { keyed: true, cost, salt })}`
+}
+
+/**
+ * Whether the password is the stored one. Every call costs one hash in the current form at the current cost, so that its
+ * time does not tell whether an account exists: by the comparison itself, or else as the renewal or as a decoy
+ * (ASVS 5.0, 6.3.8).
+ */
+export function checkPassword(password: string, stored: string | null, cost: number): Checked {
+  const parts = parse(stored ?? '')
+  const ok = parts !== undefined && timingSafeEqual(Buffer.from(digestOf(password, parts)), Buffer.from(parts.digest))
+  if (parts?.keyed && parts.cost === cost) return { ok }
+  const fresh = hashPassword(password, cost)
+  return ok ? { ok, renewed: fresh } : { ok }
+}

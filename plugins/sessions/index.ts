@@ -1,0 +1,207 @@
+/**
+ * Sessions: opens, rotates and ends them, and gives the two tokens of each. What races is decided in plugins/db; what a
+ * token presented for refresh means is judged here.
+ */
+import type { FastifyBaseLogger, FastifyInstance } from 'fastify'
+import fp from 'fastify-plugin'
+import type { Parts } from '../../app.ts'
+import type { Config } from '../../config.ts'
+import { fail } from '../../schemas/errors.ts'
+import type { Client, Session } from '../../schemas/session.ts'
+import type { TokenAnswer } from '../../schemas/tokens.ts'
+import { type Account, userOf } from '../../schemas/user.ts'
+import { type Db, dbOf } from '../db/index.ts'
+import type { SessionState } from '../db/sessions.ts'
+import type { Taken } from '../db/users.ts'
+import { type AccessTokens, accessTokensOf } from '../jwt.ts'
+import { type Keys, keysOf } from '../keys/index.ts'
+import { createEndedList } from './ended.ts'
+import { createRefreshTokens, hashOf } from './refresh-token.ts'
+import { startTimers } from './timers.ts'
+
+/** An answer within the grace writes nothing, so its access token may be younger by as much than the row says. */
+const LONGEST_GRACE = 300
+
+export type Scope = 'local' | 'others' | 'global'
+
+interface Needs extends Pick<Parts, 'config' | 'now' | 'randomBytes' | 'newId'> {
+  db: Db
+  accessTokens: AccessTokens
+  keys: Keys
+  log: FastifyBaseLogger
+}
+
+function createSessions({ config, now, randomBytes, newId, db, accessTokens, keys, log }: Needs) {
+  const refreshTokens = createRefreshTokens(keys.derive('refresh-token-mac'))
+  const ended = createEndedList({ db, now, stalenessMs: config.REVOCATION_MAX_STALENESS * 1000 })
+  const graceMs = config.REFRESH_GRACE * 1000
+
+  /** A session that is not in the database yet, and its first token. */
+  function draft(userId: string, client: Client) {
+    const handle = refreshTokens.newHandle(randomBytes)
+    const time = now()
+    const session: Session = {
+      id: newId(),
+      userId,
+      handleHash: hashOf(handle),
+      generation: 0,
+      createdAt: time,
+      lastUsedAt: time,
+      rotatedAt: null,
+      ...lifetimes(config, time, time),
+      ...client,
+    }
+    return { session, handle }
+  }
+
+  function answer(account: Account, session: Session, handle: Buffer): TokenAnswer {
+    const seconds = Math.floor(now() / 1000)
+    const exp = Math.min(seconds + config.ACCESS_TOKEN_TTL, session.expiresAt / 1000)
+    return {
+      result: 'success',
+      access_token: accessTokens.issue({ sub: account.id, sid: session.id, roles: account.roles, exp }),
+      token_type: 'Bearer',
+      expires_in: exp - seconds,
+      refresh_token: refreshTokens.write({ handle, generation: session.generation }),
+      refresh_expires_in: session.expiresAt / 1000 - seconds,
+      user: userOf(account),
+    }
+  }
+
+  /** Puts what has just ended into this instance's own list, so that it is refused at once. */
+  async function note(userId: string): Promise<void> {
+    ended.add(await db.sessions.endedOf(userId, now()))
+  }
+
+  /** Moves the session on where token `generation` may do that. Gives the session that the answer shows; undefined: judge anew. */
+  async function judge(state: SessionState | undefined, generation: number): Promise<Session | undefined> {
+    if (!state || !isLive(state, now())) fail('INVALID_REFRESH_TOKEN')
+    const { session } = state
+    const recent = session.rotatedAt !== null && now() - session.rotatedAt < graceMs
+    if (generation > session.generation) {
+      // A restored backup: the person has a token that the row has not reached.
+      log.warn({ sessionId: session.id }, 'a refresh token is ahead of its session')
+      return fail('INVALID_REFRESH_TOKEN')
+    }
+    if (recent && generation >= session.generation - 1) return session
+    if (generation === session.generation) return rotate(session)
+    if (!(await db.sessions.end(session.userId, session.id, now()))) return undefined
+    await note(session.userId)
+    log.warn({ sessionId: session.id }, 'a refresh token was used again, its session has been ended')
+    return fail('REFRESH_TOKEN_REUSED')
+  }
+
+  async function rotate(session: Session): Promise<Session | undefined> {
+    const time = now()
+    const next: Session = {
+      ...session,
+      generation: session.generation + 1,
+      rotatedAt: time,
+      lastUsedAt: time,
+      ...lifetimes(config, time, session.createdAt),
+    }
+    return (await db.sessions.rotate(session, next, graceMs)) ? next : undefined
+  }
+
+  return {
+    ended,
+
+    /** Makes an account and its first session. Gives the code where one of its names is taken. */
+    async register(account: Account, client: Client): Promise<TokenAnswer | Taken> {
+      const { session, handle } = draft(account.id, client)
+      return (await db.users.register(account, session)) ?? answer(account, session, handle)
+    },
+
+    /** Opens a session; undefined where the account was changed since its password was verified. */
+    async open(account: Account, renewed: string | undefined, client: Client): Promise<TokenAnswer | undefined> {
+      const { session, handle } = draft(account.id, client)
+      const tooMany = await db.users.login(account, renewed, session)
+      if (tooMany === undefined) return undefined
+      if (tooMany > 0) await note(account.id)
+      return answer(account, session, handle)
+    },
+
+    /** Changes the password: ends every session and opens a new one. Undefined where account or asking session have changed since. */
+    async replace(account: Account, asking: string, hash: string, client: Client): Promise<TokenAnswer | undefined> {
+      const { session, handle } = draft(account.id, client)
+      if (!(await db.users.changePassword(account, asking, hash, session))) return undefined
+      await note(account.id)
+      return answer({ ...account, updatedAt: session.createdAt }, session, handle)
+    },
+
+    /** Deletes the account with its sessions. Undefined where account or asking session have changed since. */
+    async remove(account: Account, asking: string): Promise<true | undefined> {
+      if (!(await db.users.remove(account, asking, now()))) return undefined
+      await note(account.id)
+      return true
+    },
+
+    /** Answers a refresh. Throws INVALID_REFRESH_TOKEN and REFRESH_TOKEN_REUSED. */
+    async refresh(text: string): Promise<TokenAnswer> {
+      const token = refreshTokens.read(text) ?? fail('INVALID_REFRESH_TOKEN')
+      const handleHash = hashOf(token.handle)
+      for (;;) {
+        const session = await judge(await db.sessions.byHandle(handleHash), token.generation)
+        if (session === undefined) continue
+        const account = (await db.users.byId(session.userId)) ?? fail('INVALID_REFRESH_TOKEN')
+        return answer(account, session, token.handle)
+      }
+    },
+
+    /** The living session of a refresh token of whatever generation; undefined where there is none. */
+    async ofRefreshToken(text: string): Promise<Session | undefined> {
+      const token = refreshTokens.read(text)
+      const state = token && (await db.sessions.byHandle(hashOf(token.handle)))
+      return state && isLive(state, now()) ? state.session : undefined
+    },
+
+    /** The state of a session that lives, with its person; undefined where it has ended, expired, or its person is disabled or gone. */
+    async live(id: string): Promise<SessionState | undefined> {
+      const state = await db.sessions.byId(id)
+      return state && isLive(state, now()) ? state : undefined
+    },
+
+    list: (userId: string) => db.sessions.list(userId, now()),
+
+    /** Ends sessions of a person: this one, the others, or all. */
+    async end({ userId, id }: Pick<Session, 'userId' | 'id'>, scope: Scope): Promise<boolean> {
+      let done = true
+      if (scope === 'local') done = await db.sessions.end(userId, id, now())
+      else await db.sessions.endAll(userId, now(), scope === 'others' ? id : undefined)
+      await note(userId)
+      return done
+    },
+  }
+}
+
+/** Ends at whole seconds, so that a token's `exp` can reach them. */
+function lifetimes(config: Config, time: number, start: number): Pick<Session, 'expiresAt' | 'until'> {
+  const seconds = Math.floor(time / 1000)
+  const end = Math.min(seconds + config.REFRESH_TOKEN_TTL, Math.floor(start / 1000) + config.SESSION_MAX_AGE)
+  const exp = Math.min(seconds + config.ACCESS_TOKEN_TTL, end)
+  return { expiresAt: end * 1000, until: (exp + LONGEST_GRACE) * 1000 }
+}
+
+function isLive({ session, ended, person }: SessionState, time: number): boolean {
+  return !ended && time < session.expiresAt && person !== undefined && !person.disabled
+}
+
+export type Sessions = ReturnType<typeof createSessions>
+export const sessionsOf = (app: FastifyInstance) => app.getDecorator<Sessions>('sessions')
+
+export default fp<Parts>(
+  async (app, parts) => {
+    const db = dbOf(app)
+    const sessions = createSessions({
+      ...parts,
+      db,
+      accessTokens: accessTokensOf(app),
+      keys: keysOf(app),
+      log: app.log,
+    })
+    if (parts.routes) await sessions.ended.poll()
+    app.decorate('sessions', sessions)
+    startTimers(app, { db, now: parts.now, ended: sessions.ended })
+  },
+  { name: 'sessions', dependencies: ['jwt'] },
+)

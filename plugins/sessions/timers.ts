@@ -1,0 +1,63 @@
+/** What goes on beside the requests, from the moment that the service listens: the poll, the purge, a look at the clocks. */
+import type { FastifyInstance } from 'fastify'
+import type { Db } from '../db/index.ts'
+import type { createEndedList } from './ended.ts'
+
+const POLL_MS = 1000
+const MINUTE_MS = 60_000
+const PURGE_BATCH = 500
+/** Ended sessions are told by the applications' clocks; further apart than this they may be missed. */
+const CLOCKS_APART_MS = 5000
+
+interface Needs {
+  db: Db
+  now: () => number
+  ended: ReturnType<typeof createEndedList>
+}
+
+export function startTimers(app: FastifyInstance, { db, now, ended }: Needs): void {
+  every(app, POLL_MS, 'reading the list of ended sessions', () => ended.poll())
+  every(app, MINUTE_MS, 'purging sessions', async () => {
+    ended.forget()
+    while ((await db.sessions.purge(now(), PURGE_BATCH)) > 0);
+  })
+  every(app, MINUTE_MS, 'comparing the clocks', () => compareClocks(app, db, now))
+}
+
+export async function compareClocks({ log }: Pick<FastifyInstance, 'log'>, db: Db, now: () => number): Promise<void> {
+  const before = now()
+  const database = await db.clock()
+  const here = (before + now()) / 2
+  if (Math.abs(database - here) < CLOCKS_APART_MS) return
+  const clocks = { database: new Date(database).toISOString(), here: new Date(here).toISOString() }
+  log.error(clocks, 'the clocks of the database and of this machine are more than 5 s apart')
+}
+
+/** Does `work` at once and then `ms` after each time it was done, while the app listens. A failure is logged once, until it goes well again. */
+function every(app: FastifyInstance, ms: number, what: string, work: () => Promise<void>): void {
+  let timer: NodeJS.Timeout | undefined
+  let running = Promise.resolve()
+  let closed = false
+  let failing = false
+
+  async function tick(): Promise<void> {
+    try {
+      await work()
+      failing = false
+    } catch (err) {
+      if (!failing) app.log.error({ err }, `${what} failed`)
+      failing = true
+    }
+    if (!closed) timer = setTimeout(start, ms).unref()
+  }
+  function start(): void {
+    running = tick()
+  }
+
+  app.addHook('onListen', async () => start())
+  app.addHook('onClose', async () => {
+    closed = true
+    clearTimeout(timer)
+    await running
+  })
+}

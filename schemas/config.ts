@@ -1,0 +1,142 @@
+/**
+ * Every setting: name, type, bounds, default, meaning. config.ts reads the environment by it; the type of the
+ * configuration and the documentation are derived from it.
+ */
+import { BlockList, isIP } from 'node:net'
+import { FormatRegistry, type Static, Type } from '@sinclair/typebox'
+
+const integer = (minimum: number, maximum: number, standard: number, description: string) =>
+  Type.Integer({ minimum, maximum, default: standard, description })
+
+export const Settings = Type.Object({
+  HOST: Type.String({ default: '127.0.0.1', description: 'Address to listen on' }),
+  PORT: integer(0, 65_535, 3000, 'Port to listen on; 0 takes a free one'),
+  DATABASE_URL: Type.String({
+    format: 'database-url',
+    default: 'sqlite:data/latchkey.db',
+    description: 'sqlite:FILE to try it and for one machine, mysql://user:password@host:3306/name in production',
+  }),
+  DB_POOL_SIZE: integer(1, 1000, 10, 'Connections to the database'),
+  DB_MAX_WAIT_MS: integer(1, 600_000, 2000, 'Milliseconds that one request waits for the database, all in all'),
+  SECRET: Type.Array(Type.String({ format: 'secret' }), {
+    default: [],
+    description:
+      'At least 32 bytes, as `openssl rand -hex 32` makes them; a comma-separated list rotates it: the first is used, all are accepted. On SQLite one is generated beside the file',
+  }),
+  ISSUER: Type.String({
+    format: 'issuer',
+    default: '',
+    description: 'The `iss` of the tokens: the URL of this service',
+  }),
+  AUDIENCE: Type.String({ default: 'latchkey', description: 'The `aud` of the tokens' }),
+  ACCESS_TOKEN_TTL: integer(1, 86_400, 900, 'Seconds that an access token lives'),
+  REFRESH_TOKEN_TTL: integer(1, 31_536_000, 2_592_000, 'Seconds that a session lives without a refresh'),
+  SESSION_MAX_AGE: integer(1, 31_536_000, 7_776_000, 'Seconds that a session lives at most'),
+  REFRESH_GRACE: integer(0, 300, 30, 'Seconds in which a refresh token may be sent again'),
+  MAX_SESSIONS: integer(1, 10_000, 100, 'Sessions of one person; beyond that the one longest unused ends'),
+  REVOCATION_MAX_STALENESS: integer(
+    5,
+    3600,
+    30,
+    'Seconds without the list of ended sessions after which no token is accepted',
+  ),
+  BCRYPT_COST: integer(10, 15, 12, 'Cost of a password hash'),
+  HASH_CONCURRENCY: integer(1, 64, 0, 'Threads that hash; by default the CPUs given to the process'),
+  HASH_MAX_WAIT_MS: integer(
+    1,
+    600_000,
+    2000,
+    'Milliseconds of expected wait for a hash beyond which 503 OVERLOADED is answered',
+  ),
+  PASSWORD_MIN_LENGTH: integer(8, 64, 8, 'Characters of a new password; NIST wants 15 where it is the only factor'),
+  TRUSTED_PROXIES: Type.Array(Type.String({ format: 'cidr' }), {
+    default: [],
+    description: 'CIDRs of the gateways whose X-Forwarded-For and X-Request-Id are believed',
+  }),
+  LOG_LEVEL: Type.Union(
+    ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'].map((level) => Type.Literal(level)),
+    { default: 'info', description: 'Least level of what is logged' },
+  ),
+})
+
+export type Config = Readonly<Static<typeof Settings>>
+
+/** What each format asks for, in words; the second is an example. */
+export const FORMATS: Record<string, { check: (text: string) => boolean; wants: string }> = {
+  'database-url': {
+    check: (text) => databaseAddress(text) !== undefined,
+    wants: 'sqlite:FILE or mysql://user:password@host:3306/name without parameters',
+  },
+  secret: {
+    check: (text) => Buffer.byteLength(text) >= 32,
+    wants: 'at least 32 bytes, as `openssl rand -hex 32` makes them',
+  },
+  issuer: {
+    check: isIssuer,
+    wants: 'an http or https URL without query and fragment, such as https://auth.example.com',
+  },
+  cidr: { check: isCidr, wants: 'networks such as 10.0.0.0/8 or fd00::/8, separated by commas' },
+}
+for (const [name, { check }] of Object.entries(FORMATS)) FormatRegistry.Set(name, check)
+
+export type DatabaseAddress =
+  | { kind: 'sqlite'; file: string }
+  | { kind: 'mysql'; host: string; port: number; user: string; password: string; database: string }
+
+/** Takes a DATABASE_URL apart; undefined where it is none. Unknown parameters are refused: one that asks for TLS must not be lost. */
+export function databaseAddress(url: string): DatabaseAddress | undefined {
+  const file = /^sqlite:(?:\/\/)?(.+)$/.exec(url)?.[1]
+  if (file !== undefined) return file === ':memory:' ? undefined : { kind: 'sqlite', file }
+  if (!url.startsWith('mysql://') || !URL.canParse(url)) return undefined
+  const { hostname, port, username, password, pathname, search, hash } = new URL(url)
+  try {
+    const [user, secret, database] = [username, password, pathname.slice(1)].map(decodeURIComponent) as [
+      string,
+      string,
+      string,
+    ]
+    if (!hostname || !user || !database || database.includes('/') || search || hash) return undefined
+    return {
+      kind: 'mysql',
+      host: hostname.replace(/^\[|\]$/g, ''),
+      port: Number(port || 3306),
+      user,
+      password: secret,
+      database,
+    }
+  } catch {
+    return undefined
+  }
+}
+
+/** RFC 8414, section 2: an issuer has no query or fragment. */
+function isIssuer(text: string): boolean {
+  if (text === '') return true
+  return URL.canParse(text) && /^https?:$/.test(new URL(text).protocol) && !/[?#\s]/.test(text)
+}
+
+/** An IPv4-mapped network is refused: `::ffff:10.0.0.0/8` would trust all of IPv4 (CVE-2026-92395). */
+function isCidr(text: string): boolean {
+  const [address = '', prefix = '', more] = text.split('/')
+  const family = isIP(address)
+  if (family === 0 || more !== undefined || address.includes('%')) return false
+  if (family === 6 && /^::(?:ffff:|\d+\.)/i.test(address)) return false
+  return prefix === ''
+    ? !text.includes('/')
+    : /^\d{1,3}$/.test(prefix) && Number(prefix) >= 1 && Number(prefix) <= (family === 4 ? 32 : 128)
+}
+
+/** Whether an address belongs to one of these networks. */
+export function trustedProxies(cidrs: readonly string[]): (address: string) => boolean {
+  const list = new BlockList()
+  for (const cidr of cidrs) {
+    const [address = '', prefix] = cidr.split('/')
+    const family = isIP(address) === 4 ? 'ipv4' : 'ipv6'
+    if (prefix === undefined) list.addAddress(address, family)
+    else list.addSubnet(address, Number(prefix), family)
+  }
+  return (address) => {
+    const family = isIP(address)
+    return family !== 0 && list.check(address, family === 4 ? 'ipv4' : 'ipv6')
+  }
+}

@@ -1,0 +1,199 @@
+/**
+ * The table of errors: each code with its status and its message in English and Korean, the one shape in which every
+ * layer answers, and `fail`, the only way to raise one.
+ */
+import { STATUS_CODES } from 'node:http'
+import { type TSchema, Type } from '@sinclair/typebox'
+
+export type Language = 'en' | 'ko'
+
+interface Entry {
+  status: number
+  /** RFC 6750, section 3.1: the `error` of the challenge where a token was sent. */
+  challenge?: 'invalid_token'
+  en: string
+  ko: string
+}
+
+const entry = (status: number, en: string, ko: string): Entry => ({ status, en, ko })
+const badToken = (en: string, ko: string): Entry => ({ status: 401, challenge: 'invalid_token', en, ko })
+
+export const ERRORS = {
+  MALFORMED_BODY: entry(400, 'The body is not well-formed JSON in UTF-8.', '본문이 UTF-8로 된 올바른 JSON이 아닙니다.'),
+  VALIDATION_FAILED: entry(400, 'The request does not have the expected form.', '요청이 정해진 형식과 다릅니다.'),
+  PASSWORD_TOO_COMMON: entry(
+    400,
+    'This password is easy to guess. Choose another one.',
+    '추측하기 쉬운 비밀번호입니다. 다른 비밀번호를 선택하세요.',
+  ),
+  BAD_REQUEST: entry(400, 'The request cannot be read.', '요청을 읽을 수 없습니다.'),
+  UNAUTHENTICATED: entry(401, 'This needs an access token.', '액세스 토큰이 필요합니다.'),
+  TOKEN_EXPIRED: badToken(
+    'The access token has expired. Refresh it.',
+    '액세스 토큰이 만료되었습니다. 토큰을 갱신하세요.',
+  ),
+  INVALID_TOKEN: badToken(
+    'The access token is not valid. Log in again.',
+    '유효하지 않은 액세스 토큰입니다. 다시 로그인하세요.',
+  ),
+  INVALID_CREDENTIALS: entry(401, 'The name or the password is wrong.', '이름 또는 비밀번호가 올바르지 않습니다.'),
+  INVALID_REFRESH_TOKEN: badToken(
+    'The refresh token is not valid. Log in again.',
+    '유효하지 않은 리프레시 토큰입니다. 다시 로그인하세요.',
+  ),
+  REFRESH_TOKEN_REUSED: badToken(
+    'The refresh token was used before, so its session has been ended. Log in again.',
+    '이미 사용된 리프레시 토큰이어서 세션을 종료했습니다. 다시 로그인하세요.',
+  ),
+  FORBIDDEN: entry(403, 'This is not allowed.', '허용되지 않은 요청입니다.'),
+  WRONG_PASSWORD: entry(403, 'The present password is wrong.', '현재 비밀번호가 올바르지 않습니다.'),
+  REGISTRATION_CLOSED: entry(403, 'Registration is closed.', '회원 가입이 닫혀 있습니다.'),
+  NOT_FOUND: entry(404, 'There is nothing at this address.', '이 주소에는 아무것도 없습니다.'),
+  SESSION_NOT_FOUND: entry(404, 'There is no such session.', '해당 세션이 없습니다.'),
+  METHOD_NOT_ALLOWED: entry(405, 'This address does not take this method.', '이 주소에서 지원하지 않는 메서드입니다.'),
+  REQUEST_TIMEOUT: entry(408, 'The request did not arrive in time.', '요청이 제시간에 도착하지 않았습니다.'),
+  EMAIL_TAKEN: entry(409, 'This e-mail address is taken.', '이미 사용 중인 이메일 주소입니다.'),
+  USERNAME_TAKEN: entry(409, 'This username is taken.', '이미 사용 중인 사용자 이름입니다.'),
+  BODY_TOO_LARGE: entry(413, 'The body is too large.', '본문이 너무 큽니다.'),
+  UNSUPPORTED_MEDIA_TYPE: entry(
+    415,
+    'The body must be application/json in UTF-8.',
+    '본문은 UTF-8로 된 application/json이어야 합니다.',
+  ),
+  EXPECTATION_FAILED: entry(417, 'This expectation cannot be met.', 'Expect 헤더의 요구를 처리할 수 없습니다.'),
+  RATE_LIMITED: entry(
+    429,
+    'There were too many attempts. Try again later.',
+    '시도가 너무 많습니다. 잠시 후 다시 시도하세요.',
+  ),
+  HEADERS_TOO_LARGE: entry(431, 'The head of the request is too large.', '요청 헤더가 너무 큽니다.'),
+  INTERNAL: entry(500, 'Something went wrong here.', '서버에 문제가 발생했습니다.'),
+  OVERLOADED: entry(
+    503,
+    'Too many people are logging in right now. Try again shortly.',
+    '지금은 로그인 요청이 너무 많습니다. 잠시 후 다시 시도하세요.',
+  ),
+  UNAVAILABLE: entry(
+    503,
+    'The service is not available right now. Try again shortly.',
+    '지금은 서비스를 사용할 수 없습니다. 잠시 후 다시 시도하세요.',
+  ),
+} as const satisfies Record<string, Entry>
+
+export type Code = keyof typeof ERRORS
+export const CODES = Object.keys(ERRORS) as Code[]
+
+/** What a rule of validation says; the rules are ajv's keywords, and `characters` for lone surrogates and NUL. */
+const RULES: Record<string, Record<Language, string>> = {
+  required: { en: 'This member is missing.', ko: '필수 항목이 없습니다.' },
+  additionalProperties: { en: 'This member is not known.', ko: '알 수 없는 항목입니다.' },
+  type: { en: 'This has the wrong type.', ko: '자료형이 올바르지 않습니다.' },
+  minLength: { en: 'This is too short.', ko: '너무 짧습니다.' },
+  maxLength: { en: 'This is too long.', ko: '너무 깁니다.' },
+  format: { en: 'This does not have the expected form.', ko: '형식이 올바르지 않습니다.' },
+  enum: { en: 'This is not one of the allowed values.', ko: '허용된 값이 아닙니다.' },
+  oneOf: { en: 'Give exactly one of the alternatives.', ko: '둘 중 하나만 보내야 합니다.' },
+  characters: {
+    en: 'This holds a NUL or half of a surrogate pair.',
+    ko: 'NUL 문자 또는 짝이 없는 서로게이트가 들어 있습니다.',
+  },
+}
+
+/** One fault of a request. `field` is a JSON Pointer, or `?name` for a member of the query. */
+export interface Fault {
+  field: string
+  rule: string
+}
+
+interface Particulars {
+  details?: Fault[]
+  /** Seconds after which a try may succeed, for 429 and 503. */
+  retryAfter?: number
+  /** The methods that the address takes, for 405. */
+  allow?: string
+  cause?: unknown
+}
+
+/** An error with a place in the table. Raised by `fail`, turned into an answer by plugins/errors.ts. */
+export class Failure extends Error {
+  readonly code: Code
+  readonly statusCode: number
+  readonly particulars: Particulars
+
+  constructor(code: Code, particulars: Particulars) {
+    super(ERRORS[code].en, { cause: particulars.cause })
+    this.code = code
+    this.statusCode = ERRORS[code].status
+    this.particulars = particulars
+  }
+}
+
+/** Raises the error of this code. */
+export function fail(code: Code, particulars: Particulars = {}): never {
+  throw new Failure(code, particulars)
+}
+
+/** The body of an error answer. */
+export function errorBody({ code, statusCode, particulars }: Failure, language: Language) {
+  const body = { statusCode, code, error: STATUS_CODES[statusCode] ?? 'Error', message: ERRORS[code][language] }
+  if (!particulars.details) return body
+  const details = particulars.details.map((fault) => ({
+    ...fault,
+    message: (RULES[fault.rule] ?? RULES.format!)[language],
+  }))
+  return { ...body, details }
+}
+
+const Details = Type.Array(
+  Type.Object({
+    field: Type.String({ description: 'JSON Pointer to the member, or `?name` for one of the query' }),
+    rule: Type.String(),
+    message: Type.String(),
+  }),
+)
+
+/** Any request can end in one of these. */
+const ALWAYS: Code[] = [
+  'BAD_REQUEST',
+  'REQUEST_TIMEOUT',
+  'HEADERS_TOO_LARGE',
+  'EXPECTATION_FAILED',
+  'INTERNAL',
+  'UNAVAILABLE',
+]
+const WITH_BODY: Code[] = ['MALFORMED_BODY', 'VALIDATION_FAILED', 'BODY_TOO_LARGE', 'UNSUPPORTED_MEDIA_TYPE']
+const WITH_TOKEN: Code[] = ['UNAUTHENTICATED', 'TOKEN_EXPIRED', 'INVALID_TOKEN']
+const GROUPS = { body: WITH_BODY, token: WITH_TOKEN }
+
+/**
+ * The `response` schemas of a route's errors, one a status, each with its codes.
+ * Takes codes and the groups `body` (the route takes one) and `token` (it asks for one); what any request can meet comes by itself.
+ */
+export function errors(...names: (Code | keyof typeof GROUPS)[]): Record<number, TSchema> {
+  const wanted = new Set<Code>([
+    ...ALWAYS,
+    ...names.flatMap((name) => (name in GROUPS ? GROUPS[name as 'body'] : [name as Code])),
+  ])
+  if (wanted.has('BAD_REQUEST') && !names.includes('body')) wanted.add('BODY_TOO_LARGE')
+  const byStatus: Record<number, TSchema> = {}
+  for (const status of new Set([...wanted].map((code) => ERRORS[code].status))) {
+    byStatus[status] = errorSchema(
+      status,
+      CODES.filter((code) => wanted.has(code) && ERRORS[code].status === status),
+    )
+  }
+  return byStatus
+}
+
+function errorSchema(status: number, codes: Code[]): TSchema {
+  return Type.Object(
+    {
+      statusCode: Type.Integer(),
+      code: Type.String({ enum: codes }),
+      error: Type.String(),
+      message: Type.String(),
+      ...(codes.includes('VALIDATION_FAILED') && { details: Type.Optional(Details) }),
+    },
+    { description: `${STATUS_CODES[status]}: ${codes.join(', ')}` },
+  )
+}

@@ -1,0 +1,42 @@
+/** What a login, a refresh or a new password answers: the two tokens and the person. */
+import { type Static, Type } from '@sinclair/typebox'
+import { User } from './user.ts'
+
+export const RefreshToken = Type.String({
+  minLength: 1,
+  maxLength: 512,
+  description: 'Opaque; comes with every token answer',
+  examples: ['lkr_AX9m…'],
+})
+
+export const TokenAnswer = Type.Object(
+  {
+    result: Type.Literal('success'),
+    access_token: Type.String({ description: 'JWT by RFC 9068; send it as `Authorization: Bearer …`' }),
+    token_type: Type.Literal('Bearer'),
+    expires_in: Type.Integer({ description: 'Seconds that the access token lives', examples: [900] }),
+    refresh_token: Type.String({ description: 'Opaque; good for POST /user/refresh' }),
+    refresh_expires_in: Type.Integer({
+      description: 'Seconds that the session lives without a refresh',
+      examples: [2592000],
+    }),
+    user: User,
+  },
+  { description: 'An access token, a refresh token and the person' },
+)
+export type TokenAnswer = Static<typeof TokenAnswer>
+
+/** The claims of an access token (RFC 9068, section 2.2, and `sid`). */
+export interface AccessClaims {
+  iss: string
+  sub: string
+  aud: string
+  exp: number
+  iat: number
+  jti: string
+  client_id: string
+  sid: string
+  roles: string[]
+}
+
+export const Success = Type.Object({ result: Type.Literal('success') }, { description: 'Done' })

@@ -1,0 +1,71 @@
+/** The process: builds the app, listens, and stops without losing what is under way. `latchkey serve` is this too. */
+import { readFileSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
+import { type App, buildApp } from './app.ts'
+import { type Config, readConfig } from './config.ts'
+import { dbOf } from './plugins/db/index.ts'
+
+/** What is under way gets so long after the signal. */
+const DRAIN_MS = 10_000
+/** npm and the terminal both pass the same signal on; one so soon after the first is the same one. */
+const SAME_SIGNAL_MS = 1000
+
+/** Runs the service until a signal stops it. Throws where it cannot start. */
+export async function serve(config: Config = readConfig()): Promise<void> {
+  const app = await buildApp({ config })
+  stopOnSignals(app)
+  try {
+    await app.listen({ host: config.HOST, port: config.PORT })
+  } catch (error) {
+    await app.close()
+    throw error
+  }
+  greet(app)
+}
+
+/** Where it listens, which database, where to go on: one line. */
+function greet(app: App): void {
+  const address = app.listeningOrigin
+  const about = { address, database: dbOf(app).name, docs: `${address}/docs` }
+  app.log.info(about, `Latchkey listens on ${address}, on ${about.database}; try it at ${about.docs}`)
+  const warning = endOfLife(process.versions.node)
+  if (warning) app.log.warn(warning)
+}
+
+/** Node.js lines that get fixes on 24 November 2026: 22, 24 and 26. */
+export function endOfLife(version: string): string | undefined {
+  const major = Number(version.split('.')[0])
+  if (major === 22 || major === 24 || major >= 26) return undefined
+  return `Node.js ${version} is of a line that gets no security fixes any more; run Latchkey on 22, 24 or 26.`
+}
+
+function stopOnSignals(app: App): void {
+  let stopping = 0
+  const stop = async (signal: string) => {
+    if (stopping > 0) {
+      if (Date.now() - stopping > SAME_SIGNAL_MS) process.exit(1)
+      return
+    }
+    stopping = Date.now()
+    app.log.info(`${signal}: stopping`)
+    const drained = setTimeout(() => app.server.closeAllConnections(), DRAIN_MS)
+    await app.close()
+    clearTimeout(drained)
+    process.exit(0)
+  }
+  process.on('SIGTERM', stop).on('SIGINT', stop)
+}
+
+/** Runs a command of the process to its end; what stops it is one sentence and exit code 1. */
+export async function run(command: () => Promise<void>): Promise<void> {
+  try {
+    await command()
+  } catch (error) {
+    process.stderr.write(`${error instanceof Error ? error.message : error}\n`)
+    process.exit(1)
+  }
+}
+
+export const VERSION: string = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')).version
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) await run(serve)

@@ -1,0 +1,47 @@
+// The databases that tests run on. A test that touches one runs on each: SQLite always, MariaDB where the run has it.
+
+import { randomBytes } from 'node:crypto'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import mysql from 'mysql2/promise'
+import type { Test } from 'tap'
+
+export interface Engine {
+  name: 'sqlite' | 'mariadb'
+  /** A fresh, empty database at each call. */
+  databaseUrl(): Promise<string>
+}
+
+const NAMES = ['sqlite', 'mariadb'] as const
+
+/** Set by test/run.ts; names a user with all privileges and no database. */
+const serverUrl = process.env.TEST_MYSQL_URL
+
+/** One engine after the other: files run in parallel already, and a report in order is easier to read. */
+export function onEachEngine(t: Test, name: string, body: (t: Test, engine: Engine) => Promise<void>): void {
+  for (const engineName of NAMES) {
+    const skip = engineName === 'mariadb' && !serverUrl ? 'no MariaDB server' : false
+    t.test(`${name} (${engineName})`, { skip }, (t) => body(t, createEngine(t, engineName)))
+  }
+}
+
+export function createEngine(t: Test, name: Engine['name']): Engine {
+  return { name, databaseUrl: name === 'sqlite' ? () => sqliteFile(t) : mariadbDatabase }
+}
+
+async function sqliteFile(t: Test): Promise<string> {
+  const folder = await mkdtemp(join(tmpdir(), 'latchkey-test-'))
+  t.teardown(() => rm(folder, { recursive: true, force: true }))
+  return `sqlite:${join(folder, 'latchkey.db')}`
+}
+
+/** Never dropped: a DROP waits for whoever still holds a lock, and the whole server goes at the end of the run. */
+async function mariadbDatabase(): Promise<string> {
+  if (!serverUrl) throw new Error('TEST_MYSQL_URL is not set; run the tests with `npm test`.')
+  const database = `test_${randomBytes(8).toString('hex')}`
+  const connection = await mysql.createConnection(serverUrl)
+  await connection.query(`CREATE DATABASE ${database}`)
+  await connection.end()
+  return `${serverUrl}/${database}`
+}

@@ -1,0 +1,191 @@
+/**
+ * The service as tests use it: the app that ships with a clock that is moved by hand, and people as its clients
+ * (`app.anon`, `const ann = await app.register('ann')`, `ann.get('/user/me')`). Every answer is held against what each
+ * answer must carry, and against the codes that the OpenAPI document names for its route.
+ */
+import { randomBytes } from 'node:crypto'
+import type { InjectOptions } from 'fastify'
+import type { Test } from 'tap'
+import { type App, buildApp } from '../app.ts'
+import { readConfig } from '../config.ts'
+import { sessionsOf } from '../plugins/sessions/index.ts'
+import type { TokenAnswer } from '../schemas/tokens.ts'
+import type { Engine } from './engines.ts'
+
+export const PASSWORD = 'correct horse battery'
+
+type Method = NonNullable<InjectOptions['method']>
+type Headers = Record<string, string>
+
+export interface Answer<Body = Record<string, unknown>> {
+  status: number
+  // biome-ignore lint/suspicious/noExplicitAny: tests look into it by hand
+  body: Body extends Record<string, unknown> ? any : Body
+  text: string
+  headers: Record<string, string | string[] | number | undefined>
+}
+
+type Settings = Record<string, string | undefined>
+
+/** A fresh service on a fresh database of this engine. Closed when the test ends. */
+export async function startApp(t: Test, engine: Engine, settings: Settings = {}) {
+  return openApp(t, { DATABASE_URL: await engine.databaseUrl(), ...settings })
+}
+
+/** A service on this database. */
+export async function openApp(t: Test, settings: Settings) {
+  const clock = { time: Date.now() }
+  const config = readConfig({
+    SECRET: 'a secret of this test, thirty-two bytes or more',
+    ISSUER: 'https://auth.example.com',
+    BCRYPT_COST: '10',
+    HASH_MAX_WAIT_MS: '60000',
+    LOG_LEVEL: 'silent',
+    ...settings,
+  })
+  const server = await buildApp({ config, now: () => clock.time })
+  t.teardown(() => server.close())
+  const app = {
+    server,
+    config,
+    clock,
+    /** Moves the clock; the list of ended sessions is read as if the service had gone on all the time. */
+    async advance(seconds: number) {
+      clock.time += seconds * 1000
+      await sessionsOf(server).ended.poll()
+    },
+    anon: clientOf(t, server),
+    /** A person of this name, registered and logged in. */
+    register: async (name: string) =>
+      personOf(
+        t,
+        server,
+        await app.anon.post('/user/register', { username: name, email: `${name}@example.com`, password: PASSWORD }),
+      ),
+    /** The same person, logged in once more. */
+    login: async (name: string, password = PASSWORD) =>
+      personOf(t, server, await app.anon.post('/user/login', { username: name, password })),
+    /** A person by a token answer. */
+    as: (answer: Answer) => personOf(t, server, answer),
+  }
+  return app
+}
+
+export type TestApp = Awaited<ReturnType<typeof openApp>>
+export type Person = ReturnType<typeof personOf>
+export type Client = ReturnType<typeof clientOf>
+
+function personOf(t: Test, server: App, answer: Answer) {
+  const tokens = answer.body as TokenAnswer
+  if (tokens.result !== 'success') throw new Error(`no token answer: ${answer.text}`)
+  return { ...clientOf(t, server, { authorization: `Bearer ${tokens.access_token}` }), tokens, answer }
+}
+
+function clientOf(t: Test, server: App, own: Headers = {}) {
+  const ask = async (method: Method, url: string, body?: unknown, headers: Headers = {}): Promise<Answer> => {
+    const options: InjectOptions = { method, url, headers: { 'user-agent': 'test', ...own, ...headers } }
+    if (body !== undefined) options.payload = body as NonNullable<InjectOptions['payload']>
+    const { statusCode, payload, headers: answered } = await server.inject(options)
+    const json = String(answered['content-type']).startsWith('application/json') && payload !== ''
+    const answer: Answer = {
+      status: statusCode,
+      text: payload,
+      headers: answered,
+      body: json ? JSON.parse(payload) : undefined,
+    }
+    holdAgainstContract(t, server, method, url, answer)
+    return answer
+  }
+  return {
+    ask,
+    get: (url: string, headers?: Headers) => ask('GET', url, undefined, headers),
+    post: (url: string, body?: unknown, headers?: Headers) => ask('POST', url, body, headers),
+    put: (url: string, body?: unknown, headers?: Headers) => ask('PUT', url, body, headers),
+    patch: (url: string, body?: unknown, headers?: Headers) => ask('PATCH', url, body, headers),
+    delete: (url: string, body?: unknown, headers?: Headers) => ask('DELETE', url, body, headers),
+  }
+}
+
+/** What every answer must carry, whatever it answers. */
+export function holdAgainstContract(
+  t: Test,
+  server: App | undefined,
+  method: string,
+  url: string,
+  answer: Answer,
+): void {
+  const { status, headers, body } = answer
+  const where = `${method} ${url} → ${status}`
+  if (!/^[\w.-]{1,64}$/.test(String(headers['x-request-id']))) t.fail(`${where} carries no request id`)
+  if (status < 400) return
+  if (method !== 'HEAD') {
+    const { statusCode, code, error, message, ...rest } = body ?? {}
+    if (statusCode !== status || ![code, error, message].every((text) => typeof text === 'string' && text !== ''))
+      t.fail(`${where} is not of the one shape`, { body })
+    const more = Object.keys(rest)
+    if (more.length > (code === 'VALIDATION_FAILED' ? 1 : 0)) t.fail(`${where} says more than it should`, { body })
+    if (!headers['content-language'] || !String(headers.vary).includes('accept-language'))
+      t.fail(`${where} names no language`)
+    if (server) holdAgainstDocument(t, server, method, url, status, code)
+  }
+  if (status === 401 && !String(headers['www-authenticate']).startsWith('Bearer')) t.fail(`${where} has no challenge`)
+  if ((status === 429 || status === 503) && !/^\d+$/.test(String(headers['retry-after'])))
+    t.fail(`${where} has no Retry-After`)
+  if (status === 405 && !headers.allow) t.fail(`${where} has no Allow`)
+  if (status === 500) t.fail(`${where}: nothing that a client sends gives a 500`, { body })
+}
+
+interface Document {
+  paths: Record<
+    string,
+    Record<
+      string,
+      {
+        responses: Record<
+          string,
+          { content?: Record<string, { schema: { properties: { code: { enum: string[] } } } }> }
+        >
+      }
+    >
+  >
+}
+
+/** The document names each status of a route, and each code of a status. */
+function holdAgainstDocument(t: Test, server: App, method: string, url: string, status: number, code: string): void {
+  const { paths } = (server as unknown as { swagger: () => Document }).swagger()
+  const path = url.split('?')[0]!.replace(/^(\/user\/sessions\/).+/, '$1{id}')
+  const operation = paths[path]?.[method.toLowerCase()]
+  if (!operation) return
+  const codes = operation.responses[status]?.content?.['application/json']?.schema.properties.code.enum
+  if (!codes?.includes(code)) t.fail(`the OpenAPI document does not name ${status} ${code} at ${method} ${path}`)
+}
+
+/** A wall that a test puts up in front of a function of a decorator, to stall it and see what others do meanwhile. */
+export function stall<T extends object, K extends keyof T>(target: T, name: K, when: 'before' | 'after') {
+  const real = target[name] as unknown as (...args: unknown[]) => Promise<unknown>
+  let reached = () => {}
+  let release = () => {}
+  const arrival = new Promise<void>((resolve) => {
+    reached = resolve
+  })
+  const gate = new Promise<void>((resolve) => {
+    release = resolve
+  })
+  const stalled = async function (this: unknown, ...args: unknown[]) {
+    // Only the first caller is stalled.
+    target[name] = real as T[K]
+    if (when === 'before') {
+      reached()
+      await gate
+      return real.apply(target, args)
+    }
+    const result = await real.apply(target, args)
+    reached()
+    await gate
+    return result
+  }
+  target[name] = stalled as T[K]
+  return { arrival, release }
+}
+
+export const randomName = () => `u${randomBytes(5).toString('hex')}`

@@ -1,0 +1,201 @@
+// A private MariaDB server for tests: own folder, own port, nothing shared with a server of the machine.
+// Tests that need a silent or dead database start one of their own and pause or kill it.
+
+import { type ChildProcess, execFile, spawn } from 'node:child_process'
+import { randomInt } from 'node:crypto'
+import { once } from 'node:events'
+import { accessSync, constants } from 'node:fs'
+import { mkdir, readFile, writeFile } from 'node:fs/promises'
+import { createServer, type Socket } from 'node:net'
+import { delimiter, join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { promisify } from 'node:util'
+import mysql from 'mysql2/promise'
+
+export interface Mariadb {
+  /** For a user with all privileges; names no database. */
+  url: string
+  port: number
+  /** The server stays connected and says nothing more, as a hung machine does. */
+  pause(): void
+  resume(): void
+  /** What a power cut does to the process. */
+  kill(): Promise<void>
+  /** Same data, same port. */
+  restart(): Promise<void>
+  stop(): Promise<void>
+}
+
+const READY_WITHIN = 30_000
+const STOPPED_WITHIN = 10_000
+
+/** The server's program; undefined where there is none, or only MySQL's, which cannot be set up this way. */
+export function findServer(): string | undefined {
+  return findInstaller() && findProgram('mariadbd', 'mysqld')
+}
+
+export async function startMariadb(dir: string): Promise<Mariadb> {
+  const program = findServer()
+  if (!program) throw new Error('No MariaDB server is installed.')
+  const port = await freePort()
+  const url = `mysql://latchkey:latchkey@127.0.0.1:${port}`
+  await createData(dir)
+
+  let server = await start(program, dir, port, url)
+  const stop = () => end(server, 'SIGTERM')
+  const kill = () => end(server, 'SIGKILL')
+  const restart = async () => {
+    await stop()
+    server = await start(program, dir, port, url)
+  }
+  return {
+    url,
+    port,
+    stop,
+    kill,
+    restart,
+    pause: () => signal(server, 'SIGSTOP'),
+    resume: () => signal(server, 'SIGCONT'),
+  }
+}
+
+function findInstaller(): string | undefined {
+  return findProgram('mariadb-install-db', 'mysql_install_db')
+}
+
+/** Servers lie in sbin, which is not on every user's PATH. */
+function findProgram(...names: string[]): string | undefined {
+  const folders = [...(process.env.PATH ?? '').split(delimiter), '/usr/sbin', '/usr/local/sbin', '/usr/libexec']
+  return names.flatMap((name) => folders.map((folder) => join(folder, name))).find(isExecutable)
+}
+
+function isExecutable(path: string): boolean {
+  try {
+    accessSync(path, constants.X_OK)
+    return true
+  } catch {
+    return false
+  }
+}
+
+/** Options for set-up and run alike. The server refuses to run as root unless told to. */
+function commonOptions(dir: string): string[] {
+  const user = process.getuid?.() === 0 ? ['--user=root'] : []
+  return [
+    '--no-defaults',
+    ...user,
+    `--datadir=${join(dir, 'data')}`,
+    '--skip-name-resolve',
+    '--innodb-log-file-size=16M',
+  ]
+}
+
+async function createData(dir: string): Promise<void> {
+  await mkdir(dir, { recursive: true })
+  const options = [...commonOptions(dir), '--auth-root-authentication-method=normal', '--skip-test-db']
+  await promisify(execFile)(findInstaller()!, options)
+  await writeFile(
+    join(dir, 'init.sql'),
+    "CREATE USER IF NOT EXISTS latchkey@'%' IDENTIFIED BY 'latchkey';\nGRANT ALL ON *.* TO latchkey@'%' WITH GRANT OPTION;\n",
+  )
+}
+
+async function start(program: string, dir: string, port: number, url: string): Promise<ChildProcess> {
+  const options = [
+    ...commonOptions(dir),
+    `--port=${port}`,
+    '--bind-address=127.0.0.1',
+    // Relative to the data folder: an absolute path may be longer than the 107 bytes that a socket's name can have.
+    '--socket=server.sock',
+    '--pid-file=server.pid',
+    `--log-error=${join(dir, 'server.log')}`,
+    `--init-file=${join(dir, 'init.sql')}`,
+    '--max-connections=500',
+    '--innodb-buffer-pool-size=64M',
+    // Hostile on purpose: code that relies on the server's defaults for text or strictness fails here.
+    '--character-set-server=latin1',
+    '--collation-server=latin1_swedish_ci',
+    '--sql-mode=',
+  ]
+  // Detached: Ctrl-C in a terminal is for the run, which then stops its server in order.
+  const server = spawn(program, options, { stdio: 'ignore', detached: true })
+  killWithUs(server)
+  await ready(server, url, join(dir, 'server.log'))
+  return server
+}
+
+/** A test run that is killed must leave no server behind: a shell waits for our end of its pipe to close. */
+function killWithUs(server: ChildProcess): void {
+  const script = 'read -r _; kill -KILL "$0"'
+  const watcher = spawn('sh', ['-c', script, String(server.pid)], {
+    stdio: ['pipe', 'ignore', 'ignore'],
+    detached: true,
+  })
+  watcher.unref()
+  const pipe = watcher.stdin as Socket
+  pipe.unref()
+  server.once('exit', () => watcher.kill('SIGKILL'))
+}
+
+async function ready(server: ChildProcess, url: string, log: string): Promise<void> {
+  const deadline = Date.now() + READY_WITHIN
+  while (!(await answers(url))) {
+    if (hasEnded(server) || Date.now() > deadline) {
+      await end(server, 'SIGKILL')
+      throw new Error(
+        `The MariaDB server did not start:\n${await readFile(log, 'utf8').catch(() => 'it wrote no log')}`,
+      )
+    }
+    await sleep(20)
+  }
+}
+
+async function answers(url: string): Promise<boolean> {
+  try {
+    const connection = await mysql.createConnection({ uri: url, connectTimeout: 1_000 })
+    await connection.end()
+    return true
+  } catch {
+    return false
+  }
+}
+
+function hasEnded(server: ChildProcess): boolean {
+  return server.exitCode !== null || server.signalCode !== null
+}
+
+function signal(server: ChildProcess, name: NodeJS.Signals): void {
+  server.kill(name)
+}
+
+async function end(server: ChildProcess, name: 'SIGTERM' | 'SIGKILL'): Promise<void> {
+  if (hasEnded(server)) return
+  const exit = once(server, 'exit')
+  server.kill(name)
+  // A paused process sees no other signal until it runs again.
+  server.kill('SIGCONT')
+  const timer = setTimeout(() => server.kill('SIGKILL'), STOPPED_WITHIN)
+  await exit
+  clearTimeout(timer)
+}
+
+/**
+ * Below the range that systems give to outgoing connections: there, a client that keeps asking for the port of a dead
+ * server can be given that very port for its own end, and so connects to itself.
+ */
+async function freePort(): Promise<number> {
+  const port = randomInt(10_000, 32_000)
+  return (await isFree(port)) ? port : freePort()
+}
+
+async function isFree(port: number): Promise<boolean> {
+  const probe = createServer()
+  try {
+    await once(probe.listen(port, '127.0.0.1'), 'listening')
+    return true
+  } catch {
+    return false
+  } finally {
+    probe.close()
+  }
+}

@@ -1,0 +1,221 @@
+/** The queue in front of the hash threads, the threads, and the room around both. */
+import { execFileSync } from 'node:child_process'
+import type { Worker } from 'node:worker_threads'
+import Fastify from 'fastify'
+import t from 'tap'
+import type { Parts } from '../../../app.ts'
+import plugin, { createPasswords, passwordsOf } from '../../../plugins/passwords/index.ts'
+import { createQueue, type Turn } from '../../../plugins/passwords/queue.ts'
+
+const HASH = { kind: 'hash', password: 'correct horse' } as const
+const NO_LIMIT = 600_000
+
+/** A turn that waits until the test lets it pass, or throws in it. */
+function gate() {
+  let open!: () => void
+  let refuse!: (reason: Error) => void
+  const passed = new Promise<void>((resolve, reject) => {
+    open = resolve
+    refuse = reject
+  })
+  let reached!: () => void
+  const entered = new Promise<void>((resolve) => {
+    reached = resolve
+  })
+  const turn: Turn = () => {
+    reached()
+    return passed
+  }
+  return { turn, entered, open, refuse }
+}
+
+/** The threads that are started during a test, as Node itself tells of them. */
+function watchThreads(t: { teardown: (fn: () => void) => void }): Worker[] {
+  const threads: Worker[] = []
+  const note = (worker: Worker) => threads.push(worker)
+  process.on('worker', note)
+  t.teardown(() => process.off('worker', note))
+  return threads
+}
+
+/** A thread that is gone has the id -1. */
+const living = (threads: Worker[]) => threads.filter(({ threadId }) => threadId !== -1).length
+
+t.test('hashes and checks on a thread', async (t) => {
+  const queue = createQueue({ workers: 1, maxWaitMs: NO_LIMIT, cost: 4 })
+  const stored = await queue.run(HASH)
+  t.match(stored, /^\$bcrypt-sha256\$v=2,t=2b,r=4\$/)
+  t.strictSame(await queue.run({ ...HASH, kind: 'check', stored }), { ok: true })
+  t.strictSame(await queue.run({ ...HASH, kind: 'check', stored: null }), { ok: false })
+  await queue.close()
+})
+
+t.test('a job is refused at once where those ahead take longer than the limit', async (t) => {
+  // At cost 10 the first guess is 53 ms: with 20 ahead of two workers 530 ms, with 21 it is 556.5.
+  const queue = createQueue({ workers: 2, maxWaitMs: 530, cost: 10, clock: () => 0 })
+  const held = gate()
+  const admitted = Array.from({ length: 21 }, () => queue.run(HASH, held.turn))
+  const refused = queue.run(HASH, async () => void t.fail('a refused job has no turn'))
+  await t.rejects(refused, { code: 'OVERLOADED', statusCode: 503, particulars: { retryAfter: 1 } })
+  held.open()
+  t.equal((await Promise.all(admitted)).length, 21)
+  t.ok(await queue.run(HASH), 'and room again')
+  await queue.close()
+})
+
+t.test('Retry-After is the expected wait in seconds, rounded up', async (t) => {
+  const queue = createQueue({ workers: 1, maxWaitMs: 1000, cost: 14, clock: () => 0 })
+  const held = gate()
+  const admitted = [queue.run(HASH, held.turn), queue.run(HASH, held.turn)]
+  await t.rejects(queue.run(HASH), { code: 'OVERLOADED', particulars: { retryAfter: 2 } }, '2 × 848 ms')
+  held.refuse(new Error('not needed'))
+  await Promise.allSettled(admitted)
+  await queue.close()
+})
+
+t.test('the expected wait follows what hashes really take', async (t) => {
+  let now = 0
+  // Each hash seems to take 1,000 ms: the average rises from 53 ms to 53 + 947 / 10 = 147.7.
+  const clock = () => {
+    now += 1000
+    return now
+  }
+  const queue = createQueue({ workers: 1, maxWaitMs: 147, cost: 10, clock })
+  const before = gate()
+  const first = [queue.run(HASH, before.turn), queue.run(HASH, () => Promise.reject(new Error('no hash')))]
+  before.open()
+  await Promise.allSettled(first)
+  const after = gate()
+  const second = queue.run(HASH, after.turn)
+  await t.rejects(queue.run(HASH), { code: 'OVERLOADED' }, 'one ahead is too many now')
+  after.open()
+  await second
+  await queue.close()
+})
+
+t.test('first come, first served, never on more threads than there are workers', async (t) => {
+  const threads = watchThreads(t)
+  const queue = createQueue({ workers: 2, maxWaitMs: NO_LIMIT, cost: 4 })
+  t.equal(threads.length, 0, 'no thread before the first job')
+  await queue.run(HASH)
+  await queue.run(HASH)
+  t.equal(threads.length, 1, 'one is enough for one job after another')
+
+  const order: number[] = []
+  const numbers = Array.from({ length: 12 }, (_, index) => index)
+  await Promise.all(numbers.map((number) => queue.run(HASH, async () => void order.push(number))))
+  t.strictSame(order, numbers)
+  t.equal(threads.length, 2)
+  await queue.close()
+})
+
+t.test('a job holds its place from before its turn until its hash is done', async (t) => {
+  const order: string[] = []
+  // The clock is read when a hash begins and when it is done.
+  const queue = createQueue({ workers: 1, maxWaitMs: NO_LIMIT, cost: 4, clock: () => order.push('hash') })
+  const held = gate()
+  const first = queue.run(HASH, () => held.turn().then(() => void order.push('first')))
+  const second = queue.run(HASH, async () => void order.push('second'))
+  await held.entered
+  held.open()
+  await Promise.all([first, second])
+  t.strictSame(order, ['first', 'hash', 'hash', 'second', 'hash', 'hash'])
+  await queue.close()
+})
+
+t.test('a turn that throws costs no hash, and the place goes on', async (t) => {
+  const threads = watchThreads(t)
+  const queue = createQueue({ workers: 1, maxWaitMs: NO_LIMIT, cost: 4 })
+  const held = gate()
+  const taken = new Error('taken in the meantime')
+  const first = queue.run(HASH, held.turn)
+  const next = gate()
+  const second = queue.run(HASH, next.turn)
+  held.refuse(taken)
+  await t.rejects(first, taken)
+  await next.entered
+  t.equal(threads.length, 0, 'not even a thread')
+  next.open()
+  t.ok(await second)
+  await queue.close()
+})
+
+t.test('a thread that dies costs its own job alone', async (t) => {
+  const threads = watchThreads(t)
+  const queue = createQueue({ workers: 1, maxWaitMs: NO_LIMIT, cost: 4 })
+  const deadly = queue.run({ kind: 'hash', password: 5 as never })
+  const next = queue.run(HASH)
+  await t.rejects(deadly, { code: 'OVERLOADED', particulars: { retryAfter: 1 }, cause: { name: 'TypeError' } })
+  t.match(await next, /^\$bcrypt-sha256\$/)
+  t.equal(threads.length, 2)
+  t.equal(living(threads), 1)
+
+  await t.rejects(queue.run({ kind: 'hash', password: (() => 5) as never }), { name: 'DataCloneError' })
+  t.ok(await queue.run(HASH), 'what could not be sent kills nothing')
+  t.equal(threads.length, 2)
+
+  await threads[1]!.terminate()
+  t.ok(await queue.run(HASH), 'an idle thread that dies is replaced')
+  t.equal(threads.length, 3)
+  await queue.close()
+  t.equal(living(threads), 0)
+})
+
+t.test('close finishes what was admitted, admits nothing more, and ends the threads', async (t) => {
+  const threads = watchThreads(t)
+  const queue = createQueue({ workers: 2, maxWaitMs: NO_LIMIT, cost: 4 })
+  const held = gate()
+  const admitted = Array.from({ length: 5 }, () => queue.run(HASH, held.turn))
+  const finished = Promise.all(admitted).then((hashes) => {
+    t.equal(living(threads), 2)
+    return hashes.length
+  })
+  const closed = queue.close()
+  await t.rejects(queue.run(HASH), { code: 'UNAVAILABLE', statusCode: 503 })
+  held.open()
+  t.equal(await finished, 5)
+  await closed
+  t.equal(living(threads), 0)
+  t.equal(queue.close(), closed, 'a second close is the first')
+})
+
+t.test('a queue that was never used closes', async (t) => {
+  await t.resolves(createQueue({ workers: 3, maxWaitMs: 1, cost: 12 }).close())
+})
+
+t.test('a thread keeps the process alive while it hashes, and not longer', async (t) => {
+  const url = new URL('../../../plugins/passwords/queue.js', import.meta.url)
+  const script = `import { createQueue } from '${url}'
+console.log(await createQueue({ workers: 1, maxWaitMs: 1, cost: 4 }).run({ kind: 'hash', password: 'correct horse' }))`
+  const file = `${t.testdir({ 'once.mjs': script })}/once.mjs`
+  t.match(execFileSync(process.execPath, [file], { encoding: 'utf8', timeout: 20_000 }), /^\$bcrypt-sha256\$/)
+})
+
+const config = { BCRYPT_COST: 5, HASH_CONCURRENCY: 2, HASH_MAX_WAIT_MS: 1 } as Parts['config']
+
+t.test('the room takes cost, workers and limit from the settings', async (t) => {
+  const passwords = createPasswords({ config })
+  const held = gate()
+  const admitted = [passwords.hash('correct horse', held.turn), passwords.hash('correct horse', held.turn)]
+  await t.rejects(passwords.verify('correct horse', null), { code: 'OVERLOADED' }, '2 ahead ÷ 2 workers × 1.7 ms')
+  held.open()
+  const [stored] = await Promise.all(admitted)
+  t.match(stored, /r=5\$/)
+  t.strictSame(await passwords.verify('correct horse', stored!), { ok: true })
+  t.strictSame(await passwords.verify('correct horse', null), { ok: false })
+  const taken = new Error('taken in the meantime')
+  const turn: Turn = () => Promise.reject(taken)
+  await t.rejects(passwords.hash('correct horse', turn), taken)
+  await t.rejects(passwords.verify('correct horse', stored!, turn), taken)
+  t.equal(await passwords.isCommon('Password1', []), true)
+  await passwords.close()
+})
+
+t.test('the plugin closes the queue with the app', async (t) => {
+  const app = Fastify()
+  await app.register(plugin, { config } as Parts)
+  const passwords = passwordsOf(app)
+  t.strictSame(await passwords.verify('correct horse', await passwords.hash('correct horse')), { ok: true })
+  await app.close()
+  await t.rejects(passwords.hash('correct horse'), { code: 'UNAVAILABLE' })
+})
