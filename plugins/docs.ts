@@ -30,7 +30,12 @@ export default fp<Parts>(
       scope.addHook('onRoute', (route) => {
         route.config = { ...route.config, access: 'public' }
       })
-      await scope.register(swaggerUi, { routePrefix: '/docs', staticCSP: true })
+      await scope.register(swaggerUi, {
+        routePrefix: '/docs',
+        staticCSP: true,
+        // On a host without TLS the browser would ask for the page's parts by https and get none.
+        transformStaticCSP: (policy) => policy.replace(' upgrade-insecure-requests;', ''),
+      })
     })
   },
   // After access, so that its pages pass the gate too.

@@ -23,10 +23,9 @@ interface Needs extends Pick<Parts, 'config' | 'now' | 'newId'> {
 
 function createAccessTokens({ jwt, keys, config, now, newId }: Needs) {
   return {
-    /** A token of a session that expires at `exp`, in seconds since 1970. */
-    issue({ sub, sid, roles, exp }: Pick<AccessClaims, 'sub' | 'sid' | 'roles' | 'exp'>): string {
+    /** A token of a session, good from `iat` to `exp`, in seconds since 1970. */
+    issue({ sub, sid, roles, iat, exp }: Pick<AccessClaims, 'sub' | 'sid' | 'roles' | 'iat' | 'exp'>): string {
       const { kid, privatePem } = keys.current()
-      const iat = Math.floor(now() / 1000)
       const claims: AccessClaims = {
         iss: config.ISSUER,
         sub,

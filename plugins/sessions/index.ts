@@ -54,16 +54,17 @@ function createSessions({ config, now, randomBytes, newId, db, accessTokens, key
     return { session, handle }
   }
 
-  function answer(account: Account, session: Session, handle: Buffer): TokenAnswer {
-    const seconds = Math.floor(now() / 1000)
-    const exp = Math.min(seconds + config.ACCESS_TOKEN_TTL, session.expiresAt / 1000)
+  /** The tokens of a session as of `time`, at which it was alive. */
+  function answer(account: Account, session: Session, handle: Buffer, time: number): TokenAnswer {
+    const iat = Math.floor(time / 1000)
+    const exp = Math.min(iat + config.ACCESS_TOKEN_TTL, session.expiresAt / 1000)
     return {
       result: 'success',
-      access_token: accessTokens.issue({ sub: account.id, sid: session.id, roles: account.roles, exp }),
+      access_token: accessTokens.issue({ sub: account.id, sid: session.id, roles: account.roles, iat, exp }),
       token_type: 'Bearer',
-      expires_in: exp - seconds,
+      expires_in: exp - iat,
       refresh_token: refreshTokens.write({ handle, generation: session.generation }),
-      refresh_expires_in: session.expiresAt / 1000 - seconds,
+      refresh_expires_in: session.expiresAt / 1000 - iat,
       user: userOf(account),
     }
   }
@@ -74,25 +75,28 @@ function createSessions({ config, now, randomBytes, newId, db, accessTokens, key
   }
 
   /** Moves the session on where token `generation` may do that. Gives the session that the answer shows; undefined: judge anew. */
-  async function judge(state: SessionState | undefined, generation: number): Promise<Session | undefined> {
-    if (!state || !isLive(state, now())) fail('INVALID_REFRESH_TOKEN')
+  async function judge(
+    state: SessionState | undefined,
+    generation: number,
+    time: number,
+  ): Promise<Session | undefined> {
+    if (!state || !isLive(state, time)) fail('INVALID_REFRESH_TOKEN')
     const { session } = state
-    const recent = session.rotatedAt !== null && now() - session.rotatedAt < graceMs
+    const recent = session.rotatedAt !== null && time - session.rotatedAt < graceMs
     if (generation > session.generation) {
       // A restored backup: the person has a token that the row has not reached.
       log.warn({ sessionId: session.id }, 'a refresh token is ahead of its session')
       return fail('INVALID_REFRESH_TOKEN')
     }
     if (recent && generation >= session.generation - 1) return session
-    if (generation === session.generation) return rotate(session)
-    if (!(await db.sessions.end(session.userId, session.id, now()))) return undefined
+    if (generation === session.generation) return rotate(session, time)
+    if (!(await db.sessions.end(session.userId, session.id, time))) return undefined
     await note(session.userId)
     log.warn({ sessionId: session.id }, 'a refresh token was used again, its session has been ended')
     return fail('REFRESH_TOKEN_REUSED')
   }
 
-  async function rotate(session: Session): Promise<Session | undefined> {
-    const time = now()
+  async function rotate(session: Session, time: number): Promise<Session | undefined> {
     const next: Session = {
       ...session,
       generation: session.generation + 1,
@@ -109,7 +113,7 @@ function createSessions({ config, now, randomBytes, newId, db, accessTokens, key
     /** Makes an account and its first session. Gives the code where one of its names is taken. */
     async register(account: Account, client: Client): Promise<TokenAnswer | Taken> {
       const { session, handle } = draft(account.id, client)
-      return (await db.users.register(account, session)) ?? answer(account, session, handle)
+      return (await db.users.register(account, session)) ?? answer(account, session, handle, session.createdAt)
     },
 
     /** Opens a session; undefined where the account was changed since its password was verified. */
@@ -118,7 +122,7 @@ function createSessions({ config, now, randomBytes, newId, db, accessTokens, key
       const tooMany = await db.users.login(account, renewed, session)
       if (tooMany === undefined) return undefined
       if (tooMany > 0) await note(account.id)
-      return answer(account, session, handle)
+      return answer(account, session, handle, session.createdAt)
     },
 
     /** Changes the password: ends every session and opens a new one. Undefined where account or asking session have changed since. */
@@ -126,7 +130,7 @@ function createSessions({ config, now, randomBytes, newId, db, accessTokens, key
       const { session, handle } = draft(account.id, client)
       if (!(await db.users.changePassword(account, asking, hash, session))) return undefined
       await note(account.id)
-      return answer({ ...account, updatedAt: session.createdAt }, session, handle)
+      return answer({ ...account, updatedAt: session.createdAt }, session, handle, session.createdAt)
     },
 
     /** Deletes the account with its sessions. Undefined where account or asking session have changed since. */
@@ -141,10 +145,11 @@ function createSessions({ config, now, randomBytes, newId, db, accessTokens, key
       const token = refreshTokens.read(text) ?? fail('INVALID_REFRESH_TOKEN')
       const handleHash = hashOf(token.handle)
       for (;;) {
-        const session = await judge(await db.sessions.byHandle(handleHash), token.generation)
+        const time = now()
+        const session = await judge(await db.sessions.byHandle(handleHash), token.generation, time)
         if (session === undefined) continue
         const account = (await db.users.byId(session.userId)) ?? fail('INVALID_REFRESH_TOKEN')
-        return answer(account, session, token.handle)
+        return answer(account, session, token.handle, time)
       }
     },
 
