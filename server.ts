@@ -7,6 +7,8 @@ import { dbOf } from './plugins/db/index.ts'
 
 /** What is under way gets so long after the signal. */
 const DRAIN_MS = 10_000
+/** Then its connections are cut, and what still holds the process, such as a database that does not answer, gets so long. */
+const LAST_MS = 1000
 /** npm and the terminal both pass the same signal on; one so soon after the first is the same one. */
 const SAME_SIGNAL_MS = 1000
 
@@ -48,9 +50,9 @@ function stopOnSignals(app: App): void {
     }
     stopping = Date.now()
     app.log.info(`${signal}: stopping`)
-    const drained = setTimeout(() => app.server.closeAllConnections(), DRAIN_MS)
+    setTimeout(() => app.server.closeAllConnections(), DRAIN_MS)
+    setTimeout(() => process.exit(0), DRAIN_MS + LAST_MS)
     await app.close()
-    clearTimeout(drained)
     process.exit(0)
   }
   process.on('SIGTERM', stop).on('SIGINT', stop)

@@ -50,7 +50,7 @@ export const sessionOf = (request: FastifyRequest): Bearer => request.session ??
 
 /** The token of an `Authorization: Bearer` header (RFC 6750, section 2.1); undefined where there is none. */
 function tokenOf({ headers }: FastifyRequest): string | undefined {
-  return /^Bearer +(.*\S)\s*$/i.exec(headers.authorization ?? '')?.[1]
+  return /^Bearer +(\S.*)$/i.exec(headers.authorization ?? '')?.[1]
 }
 
 interface Needs extends Pick<Parts, 'now'> {

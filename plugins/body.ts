@@ -10,18 +10,29 @@ import { Failure, type Fault, fail } from '../schemas/errors.ts'
 import { formats } from '../schemas/identifiers.ts'
 
 const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
-const JSON_TYPE = /^application\/json\s*(?:;\s*charset\s*=\s*"?utf-?8"?\s*)?;?\s*$/i
 
-const takesBody = (request: FastifyRequest) => request.routeOptions.schema?.body !== undefined
+/** Where a body is optional, it stands in for the token: with a token none is taken. */
+const takesBody = ({ routeOptions: { schema, config }, session }: FastifyRequest) =>
+  schema?.body !== undefined && !(config.bodyOptional && session)
+
+const isEmpty = ({ headers }: FastifyRequest) =>
+  headers['transfer-encoding'] === undefined && Number(headers['content-length'] ?? 0) === 0
+
+/** `application/json`, in UTF-8 where a charset is named. By splitting, since a pattern could be made to run long. */
+function isJson(contentType = ''): boolean {
+  const [type, ...parameters] = contentType.toLowerCase().split(';')
+  const charsets = parameters.map((text) => text.trim()).filter((text) => text.startsWith('charset'))
+  return type?.trim() === 'application/json' && charsets.every((text) => /^charset="?utf-?8"?$/.test(text))
+}
 
 /** A body of bytes as the route takes it; undefined where it is empty. */
 function parseBody(request: FastifyRequest, bytes: Buffer): unknown {
   if (bytes.length === 0) return undefined
   if (takesBody(request)) {
-    if (!JSON_TYPE.test(request.headers['content-type'] ?? '')) fail('UNSUPPORTED_MEDIA_TYPE')
+    if (!isJson(request.headers['content-type'])) fail('UNSUPPORTED_MEDIA_TYPE')
     return parseJson(bytes)
   }
-  if (!/^\s*\{\s*\}\s*$/.test(bytes.toString('latin1'))) fail('BAD_REQUEST')
+  if (!/^[ \t\r\n]*\{[ \t\r\n]*\}[ \t\r\n]*$/.test(bytes.toString('latin1'))) fail('BAD_REQUEST')
   return undefined
 }
 
@@ -54,20 +65,28 @@ function hasDuplicate(text: string): boolean {
   return false
 }
 
+/** A pointer into a deep nest would be as long as the nest; no schema goes deeper than this, and no answer grows by it. */
+const LONGEST_POINTER = 100
+
 /** Every string of a body that holds a NUL or half of a surrogate pair: bcrypt and UTF-8 would take different ones for the same. */
 function characterFaults(body: unknown): Fault[] {
-  const faults: Fault[] = []
+  const fields = new Set<string>()
   const waiting: [field: string, value: unknown][] = [['', body]]
   for (let next = waiting.pop(); next; next = waiting.pop()) {
     const [field, value] = next
-    if (typeof value === 'string' && /\0|\p{Cs}/u.test(value)) faults.push({ field: field || '/', rule: 'characters' })
+    if (typeof value === 'string' && isBroken(value)) fields.add(field || '/')
     if (typeof value !== 'object' || value === null) continue
-    // A pointer into a deep nest would be as long as the nest; no schema goes deeper than this.
-    for (const [name, member] of Object.entries(value))
-      waiting.push([field.length > 1000 ? field : pointer(field, name), member])
+    for (const [name, member] of Object.entries(value)) {
+      const deeper = pointer(field, name)
+      const shown = field !== '' && deeper.length > LONGEST_POINTER ? field : deeper
+      if (isBroken(name)) fields.add(shown)
+      waiting.push([shown, member])
+    }
   }
-  return faults
+  return [...fields].map((field) => ({ field, rule: 'characters' }))
 }
+
+const isBroken = (text: string) => /\0|\p{Cs}/u.test(text)
 
 /** RFC 6901 */
 const pointer = (parent: string, name: string) => `${parent}/${name.replaceAll('~', '~0').replaceAll('/', '~1')}`
@@ -116,8 +135,8 @@ export default fp(
       parseBody(request, bytes),
     )
     app.addHook('preParsing', async (request) => {
-      // Where no body is taken, its type does not matter either, not even one that cannot be read.
-      if (!takesBody(request)) delete request.headers['content-type']
+      // Where no body is taken or there is none, its type does not matter either, not even one that cannot be read.
+      if (!takesBody(request) || isEmpty(request)) delete request.headers['content-type']
     })
     app.addHook('preValidation', async (request) => {
       if (takesBody(request) && request.body === undefined && !request.routeOptions.config.bodyOptional)

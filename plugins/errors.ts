@@ -10,7 +10,7 @@ import fp from 'fastify-plugin'
 import FindMyWay, { type HTTPMethod } from 'find-my-way'
 import Negotiator from 'negotiator'
 import { type Code, ERRORS, errorBody, Failure, type Language } from '../schemas/errors.ts'
-import { setHeaders } from './headers.ts'
+import { HEADERS, setHeaders } from './headers.ts'
 
 /** What Fastify's own errors are in our table; any other with a status below 500 is a request that cannot be read. */
 const CODES_OF_FASTIFY: Record<string, Code> = {
@@ -53,7 +53,7 @@ function headersOf({ code, statusCode, particulars }: Failure): Record<string, s
 function log({ code, statusCode, cause }: Failure, request: FastifyRequest): void {
   const line = { code, statusCode, method: request.method, route: request.routeOptions.url }
   if (statusCode < 500) request.log.info(line, 'refused')
-  else request.log.error({ ...line, err: cause }, 'failed')
+  else request.log[statusCode === 503 ? 'warn' : 'error']({ ...line, err: cause }, 'failed')
 }
 
 /** For a URL that the router cannot read; no hook runs for it. */
@@ -80,7 +80,8 @@ export function answerClientError(error: Error & { code?: string }, socket: Sock
     `content-length: ${Buffer.byteLength(body)}`,
     'content-language: en',
     'vary: accept-language',
-    'cache-control: no-store',
+    ...Object.entries(HEADERS).map(([name, value]) => `${name}: ${value}`),
+    `date: ${new Date().toUTCString()}`,
     'connection: close',
   ]
   socket.end(`${head.join('\r\n')}\r\n\r\n${body}`)

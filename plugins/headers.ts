@@ -15,7 +15,7 @@ import type { Client } from '../schemas/session.ts'
 const REQUEST_ID = /^[\w.-]{1,64}$/
 
 /** OWASP REST Security Cheat Sheet: an API's answers are no documents. They may hold tokens or personal data, so nobody stores them. */
-const HEADERS = {
+export const HEADERS = {
   'cache-control': 'no-store',
   'content-security-policy': "default-src 'none'; frame-ancestors 'none'",
   'referrer-policy': 'no-referrer',
@@ -46,10 +46,13 @@ export function clientOf(request: FastifyRequest): Client {
   return { ip: ip.slice(0, 255), userAgent: [...agent].slice(0, 255).join('') }
 }
 
-/** RFC 9112, section 3.2: exactly one Host in HTTP/1.1. */
+/** RFC 3986, section 3.2.2, and a port. */
+const HOST = /^[\w.~!$&'()*+,;=%:[\]-]*$/
+
+/** RFC 9112, section 3.2: exactly one Host in HTTP/1.1, and one that can be one. */
 function hasOneHost({ raw }: FastifyRequest): boolean {
   const hosts = raw.rawHeaders.filter((name, index) => index % 2 === 0 && name.toLowerCase() === 'host')
-  return hosts.length === 1 || (hosts.length === 0 && raw.httpVersion === '1.0')
+  return (hosts.length === 1 && HOST.test(raw.headers.host ?? '')) || (hosts.length === 0 && raw.httpVersion === '1.0')
 }
 
 export default fp(

@@ -59,8 +59,8 @@ function createAccessTokens({ jwt, keys, config, now, newId }: Needs) {
   }
 
   /** Checked here and not by the library, which lets a claim that is missing pass. */
-  function isRight(claims: Partial<AccessClaims>): claims is AccessClaims {
-    const { iss, aud, client_id, sub, sid, jti, iat, exp, roles } = claims
+  function isRight(claims: Partial<AccessClaims> & { nbf?: unknown }): claims is AccessClaims {
+    const { iss, aud, client_id, sub, sid, jti, iat, exp, roles, nbf = 0 } = claims
     return (
       iss === config.ISSUER &&
       aud === config.AUDIENCE &&
@@ -69,6 +69,9 @@ function createAccessTokens({ jwt, keys, config, now, newId }: Needs) {
       Number.isSafeInteger(iat) &&
       Number.isSafeInteger(exp) &&
       iat! <= now() / 1000 + SKEW &&
+      // Never issued, but RFC 7519, section 4.1.5, binds whoever reads it.
+      typeof nbf === 'number' &&
+      nbf <= now() / 1000 + SKEW &&
       Array.isArray(roles) &&
       roles.every((role) => typeof role === 'string')
     )

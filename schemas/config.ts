@@ -115,15 +115,17 @@ function isIssuer(text: string): boolean {
   return URL.canParse(text) && /^https?:$/.test(new URL(text).protocol) && !/[?#\s]/.test(text)
 }
 
-/** An IPv4-mapped network is refused: `::ffff:10.0.0.0/8` would trust all of IPv4 (CVE-2026-92395). */
+/** An IPv4-mapped network, or one that holds them all, is refused: `::ffff:10.0.0.0/8` would trust all of IPv4 (CVE-2026-92395). */
 function isCidr(text: string): boolean {
   const [address = '', prefix = '', more] = text.split('/')
   const family = isIP(address)
   if (family === 0 || more !== undefined || address.includes('%')) return false
-  if (family === 6 && /^::(?:ffff:|\d+\.)/i.test(address)) return false
-  return prefix === ''
-    ? !text.includes('/')
-    : /^\d{1,3}$/.test(prefix) && Number(prefix) >= 1 && Number(prefix) <= (family === 4 ? 32 : 128)
+  const fits =
+    prefix === ''
+      ? !text.includes('/')
+      : /^\d{1,3}$/.test(prefix) && Number(prefix) >= 1 && Number(prefix) <= (family === 4 ? 32 : 128)
+  if (family === 4 || !fits) return fits
+  return !address.includes('.') && !isMapped(address) && !trustedProxies([text])('::ffff:0:0')
 }
 
 /** Whether an address belongs to one of these networks. */
@@ -140,3 +142,5 @@ export function trustedProxies(cidrs: readonly string[]): (address: string) => b
     return family !== 0 && list.check(address, family === 4 ? 'ipv4' : 'ipv6')
   }
 }
+
+const isMapped = trustedProxies(['::ffff:0:0/96'])

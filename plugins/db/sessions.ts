@@ -130,9 +130,9 @@ export function createSessionsTable(engine: Engine) {
       ])
     },
 
-    /** The ended sessions of a person whose access tokens may be alive still. */
+    /** The sessions of a person that ended at just this time. */
     endedOf: (userId: string, time: number) =>
-      engine.all<Ended>(`${ENDED} WHERE user_id = ? AND ended_at IS NOT NULL AND until > ?`, [userId, time]),
+      engine.all<Ended>(`${ENDED} WHERE user_id = ? AND ended_at = ?`, [userId, time]),
 
     /** The sessions that ended after `since` and whose access tokens may be alive still. */
     endedSince: (since: number, time: number) =>

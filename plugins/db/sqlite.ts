@@ -61,6 +61,8 @@ export function openSqlite(file: string, { maxWaitMs, exclusive }: Options): Eng
     define: (sql) => attempt(() => define(connection, sql)),
     clock: async () => Date.now(),
     close: async () => {
+      // So that a copy of the one file is a whole backup.
+      connection.pragma('wal_checkpoint(TRUNCATE)')
       connection.close()
       lock?.close()
     },

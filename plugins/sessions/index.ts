@@ -69,9 +69,9 @@ function createSessions({ config, now, randomBytes, newId, db, accessTokens, key
     }
   }
 
-  /** Puts what has just ended into this instance's own list, so that it is refused at once. */
-  async function note(userId: string): Promise<void> {
-    ended.add(await db.sessions.endedOf(userId, now()))
+  /** Puts what ended at `time` into this instance's own list, so that it is refused at once. */
+  async function note(userId: string, time: number): Promise<void> {
+    ended.add(await db.sessions.endedOf(userId, time))
   }
 
   /** Moves the session on where token `generation` may do that. Gives the session that the answer shows; undefined: judge anew. */
@@ -91,7 +91,7 @@ function createSessions({ config, now, randomBytes, newId, db, accessTokens, key
     if (recent && generation >= session.generation - 1) return session
     if (generation === session.generation) return rotate(session, time)
     if (!(await db.sessions.end(session.userId, session.id, time))) return undefined
-    await note(session.userId)
+    await note(session.userId, time)
     log.warn({ sessionId: session.id }, 'a refresh token was used again, its session has been ended')
     return fail('REFRESH_TOKEN_REUSED')
   }
@@ -121,7 +121,7 @@ function createSessions({ config, now, randomBytes, newId, db, accessTokens, key
       const { session, handle } = draft(account.id, client)
       const tooMany = await db.users.login(account, renewed, session)
       if (tooMany === undefined) return undefined
-      if (tooMany > 0) await note(account.id)
+      if (tooMany > 0) await note(account.id, session.createdAt)
       return answer(account, session, handle, session.createdAt)
     },
 
@@ -129,14 +129,15 @@ function createSessions({ config, now, randomBytes, newId, db, accessTokens, key
     async replace(account: Account, asking: string, hash: string, client: Client): Promise<TokenAnswer | undefined> {
       const { session, handle } = draft(account.id, client)
       if (!(await db.users.changePassword(account, asking, hash, session))) return undefined
-      await note(account.id)
+      await note(account.id, session.createdAt)
       return answer({ ...account, updatedAt: session.createdAt }, session, handle, session.createdAt)
     },
 
     /** Deletes the account with its sessions. Undefined where account or asking session have changed since. */
     async remove(account: Account, asking: string): Promise<true | undefined> {
-      if (!(await db.users.remove(account, asking, now()))) return undefined
-      await note(account.id)
+      const time = now()
+      if (!(await db.users.remove(account, asking, time))) return undefined
+      await note(account.id, time)
       return true
     },
 
@@ -170,10 +171,11 @@ function createSessions({ config, now, randomBytes, newId, db, accessTokens, key
 
     /** Ends sessions of a person: this one, the others, or all. */
     async end({ userId, id }: Pick<Session, 'userId' | 'id'>, scope: Scope): Promise<boolean> {
+      const time = now()
       let done = true
-      if (scope === 'local') done = await db.sessions.end(userId, id, now())
-      else await db.sessions.endAll(userId, now(), scope === 'others' ? id : undefined)
-      await note(userId)
+      if (scope === 'local') done = await db.sessions.end(userId, id, time)
+      else await db.sessions.endAll(userId, time, scope === 'others' ? id : undefined)
+      await note(userId, time)
       return done
     },
   }
