@@ -72,6 +72,8 @@ function serverOptions(config: Config): FastifyServerOptions {
     genReqId: requestIds(config),
     trustProxy: trustedProxies(config.TRUSTED_PROXIES),
     bodyLimit: BODY_LIMIT,
+    // A database that is away is waited for, and a migration may take minutes: plugins/db bounds both.
+    pluginTimeout: 0,
     // An id that is too long is not found, instead of an error of the router's own.
     routerOptions: { maxParamLength: HEAD_LIMIT },
     requestTimeout: ARRIVAL_MS,

@@ -68,6 +68,10 @@ export default fp(
       const { expect } = request.headers
       if (expect !== undefined && expect.toLowerCase() !== '100-continue') fail('EXPECTATION_FAILED')
     })
+    // A connection that is kept after its last answer would hold up the stop.
+    app.addHook('onSend', async (_request, reply) => {
+      if (closing) reply.header('connection', 'close')
+    })
   },
   { name: 'headers' },
 )

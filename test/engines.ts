@@ -4,6 +4,7 @@ import { randomBytes } from 'node:crypto'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import Database from 'libsql'
 import mysql from 'mysql2/promise'
 import type { Test } from 'tap'
 
@@ -44,4 +45,35 @@ async function mariadbDatabase(): Promise<string> {
   await connection.query(`CREATE DATABASE ${database}`)
   await connection.end()
   return `${serverUrl}/${database}`
+}
+
+/** A connection of a test's own, beside those of the app: for what no request can bring about. */
+export interface Connection {
+  /** The rows of a SELECT; an empty list for anything else. */
+  sql<Row = Record<string, unknown>>(text: string, values?: (string | number | null)[]): Promise<Row[]>
+  close(): Promise<void>
+}
+
+export async function connect(databaseUrl: string): Promise<Connection> {
+  if (databaseUrl.startsWith('sqlite:')) {
+    const database = new Database(databaseUrl.slice('sqlite:'.length))
+    database.pragma('busy_timeout = 5000')
+    return {
+      sql: async (text, values = []) => {
+        const statement = database.prepare(text)
+        if (text.startsWith('SELECT')) return statement.all(values) as never
+        statement.run(values)
+        return []
+      },
+      close: async () => void database.close(),
+    }
+  }
+  const connection = await mysql.createConnection(databaseUrl)
+  return {
+    sql: async (text, values = []) => {
+      const [rows] = await connection.query(text, values)
+      return Array.isArray(rows) ? (rows as never) : []
+    },
+    close: () => connection.end(),
+  }
 }

@@ -9,8 +9,8 @@ import type { Test } from 'tap'
 import { type App, buildApp } from '../app.ts'
 import { readConfig } from '../config.ts'
 import { sessionsOf } from '../plugins/sessions/index.ts'
-import type { TokenAnswer } from '../schemas/tokens.ts'
-import type { Engine } from './engines.ts'
+import type { AccessClaims, TokenAnswer } from '../schemas/tokens.ts'
+import { connect, type Engine } from './engines.ts'
 
 export const PASSWORD = 'correct horse battery'
 
@@ -36,7 +36,7 @@ export async function startApp(t: Test, engine: Engine, settings: Settings = {})
 export async function openApp(t: Test, settings: Settings) {
   const clock = { time: Date.now() }
   const config = readConfig({
-    SECRET: 'a secret of this test, thirty-two bytes or more',
+    SECRET: 'the secret of the tests has more than thirty-two bytes',
     ISSUER: 'https://auth.example.com',
     BCRYPT_COST: '10',
     HASH_MAX_WAIT_MS: '60000',
@@ -53,6 +53,15 @@ export async function openApp(t: Test, settings: Settings) {
     async advance(seconds: number) {
       clock.time += seconds * 1000
       await sessionsOf(server).ended.poll()
+    },
+    /** Asks the database itself, beside the app. */
+    async sql<Row = Record<string, unknown>>(text: string, values: (string | number | null)[] = []): Promise<Row[]> {
+      const connection = await connect(config.DATABASE_URL)
+      try {
+        return await connection.sql<Row>(text, values)
+      } finally {
+        await connection.close()
+      }
     },
     anon: clientOf(t, server),
     /** A person of this name, registered and logged in. */
@@ -187,5 +196,27 @@ export function stall<T extends object, K extends keyof T>(target: T, name: K, w
   target[name] = stalled as T[K]
   return { arrival, release }
 }
+
+/** The names of all functions of these objects that are called from now on, in order. */
+export function watchCalls(...targets: object[]): string[] {
+  const calls: string[] = []
+  for (const target of targets as Record<string, unknown>[]) {
+    for (const [name, real] of Object.entries(target)) {
+      if (typeof real !== 'function') continue
+      target[name] = function (this: unknown, ...args: unknown[]) {
+        calls.push(name)
+        return real.apply(this, args)
+      }
+    }
+  }
+  return calls
+}
+
+const decoded = (token: string, part: number) =>
+  JSON.parse(Buffer.from(token.split('.')[part]!, 'base64url').toString())
+
+/** What an access token says, unverified: its header and its claims. */
+export const headerOf = (token: string): Record<string, unknown> => decoded(token, 0)
+export const claimsOf = (token: string): AccessClaims => decoded(token, 1)
 
 export const randomName = () => `u${randomBytes(5).toString('hex')}`

@@ -85,13 +85,15 @@ function commonOptions(dir: string): string[] {
     '--no-defaults',
     ...user,
     `--datadir=${join(dir, 'data')}`,
+    // In the machine's own, two servers that are set up at the same time get in each other's way.
+    `--tmpdir=${join(dir, 'tmp')}`,
     '--skip-name-resolve',
     '--innodb-log-file-size=16M',
   ]
 }
 
 async function createData(dir: string): Promise<void> {
-  await mkdir(dir, { recursive: true })
+  await mkdir(join(dir, 'tmp'), { recursive: true })
   const options = [...commonOptions(dir), '--auth-root-authentication-method=normal', '--skip-test-db']
   await promisify(execFile)(findInstaller()!, options)
   await writeFile(

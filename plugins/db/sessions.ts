@@ -178,12 +178,15 @@ export function endAllOf(userId: string, time: number): Statement {
   return { sql: 'UPDATE sessions SET ended_at = ? WHERE user_id = ? AND ended_at IS NULL', values: [time, userId] }
 }
 
-/** Ends a person's sessions beyond the `most` last used ones. (The inner SELECT: MariaDB takes no LIMIT in an IN.) */
-export function endOldest(userId: string, most: number, time: number): Statement {
+/**
+ * Ends a person's sessions beyond the `most` last used ones; never the new one, whatever the clocks of the others said.
+ * (The inner SELECT: MariaDB takes no LIMIT in an IN.)
+ */
+export function endOldest({ id, userId, createdAt }: Session, most: number): Statement {
   return {
     sql: `UPDATE sessions SET ended_at = ? WHERE id IN (SELECT id FROM (
-      SELECT id FROM sessions WHERE user_id = ? AND ended_at IS NULL AND expires_at > ?
-      ORDER BY last_used_at DESC, id DESC LIMIT 10000 OFFSET ${most}) x)`,
-    values: [time, userId, time],
+      SELECT id FROM sessions WHERE user_id = ? AND id <> ? AND ended_at IS NULL AND expires_at > ?
+      ORDER BY last_used_at DESC, id DESC LIMIT 10000 OFFSET ${most - 1}) x)`,
+    values: [createdAt, userId, id, createdAt],
   }
 }

@@ -83,7 +83,7 @@ export function createUsers(engine: Engine, maxSessions: number) {
           expect: 1,
         },
         insertSession(session),
-        endOldest(account.id, maxSessions, session.createdAt),
+        endOldest(session, maxSessions),
       ])
       return counts?.[2]
     },

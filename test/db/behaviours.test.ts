@@ -284,11 +284,17 @@ const users: Record<string, Behaviour> = {
     const { account: bob, session: bobs } = await person()
     const { account: ann, session: asking } = await person()
     const other = await login(ann)
+    const earlier = await login(ann)
+    await db.sessions.end(ann.id, earlier.id, T0 + 1)
     const next = session(ann.id, { createdAt: T0 + 5 })
     t.equal(await db.users.changePassword(ann, asking.id, 'the new hash', next), true)
     t.strictSame(await db.users.byId(ann.id), { ...ann, passwordHash: 'the new hash', updatedAt: T0 + 5 })
     t.strictSame(await livingOf(db, ann.id, T0 + 5), [next.id])
-    t.strictSame(ids(await db.sessions.endedOf(ann.id, T0)), ids([asking, other]))
+    const endings = new Map((await db.sessions.endedOf(ann.id, T0)).map(({ id, endedAt }) => [id, endedAt - T0]))
+    t.strictSame(
+      [asking, other, earlier, next].map(({ id }) => endings.get(id)),
+      [5, 5, 1, undefined],
+    )
     t.strictSame(await livingOf(db, bob.id), [bobs.id])
   },
 
@@ -573,7 +579,7 @@ const sessions: Record<string, Behaviour> = {
     }
     await make(5, over)
     await make(5, { ...over, expiresAt: now + DAY }, T0)
-    await make(1, over, now)
+    await make(1, { ...over, expiresAt: now + DAY }, now)
     const kept = [
       ...(await make(2, { until: now + 1 }, T0)),
       ...(await make(2, { expiresAt: now, until: now + 1 })),
