@@ -100,6 +100,10 @@ function createAddresses() {
 export default fp(
   async (app) => {
     app.setErrorHandler(answer)
+    // For a page of the documentation that is not there; all else is answered below, before it comes to a handler.
+    app.setNotFoundHandler(async () => {
+      throw new Failure('NOT_FOUND', {})
+    })
     const addresses = createAddresses()
     app.addHook('onRoute', ({ method, url }) => {
       if (!addresses.methods(url).includes(String(method))) addresses.add(method, url)

@@ -126,6 +126,7 @@ export function holdAgainstContract(
   const { status, headers, body } = answer
   const where = `${method} ${url} → ${status}`
   if (!/^[\w.-]{1,64}$/.test(String(headers['x-request-id']))) t.fail(`${where} carries no request id`)
+  if (server && method !== 'HEAD') holdAgainstDocument(t, server, method, url, status, body?.code)
   if (status < 400) return
   if (method !== 'HEAD') {
     const { statusCode, code, error, message, ...rest } = body ?? {}
@@ -135,7 +136,6 @@ export function holdAgainstContract(
     if (more.length > (code === 'VALIDATION_FAILED' ? 1 : 0)) t.fail(`${where} says more than it should`, { body })
     if (!headers['content-language'] || !String(headers.vary).includes('accept-language'))
       t.fail(`${where} names no language`)
-    if (server) holdAgainstDocument(t, server, method, url, status, code)
   }
   if (status === 401 && !String(headers['www-authenticate']).startsWith('Bearer')) t.fail(`${where} has no challenge`)
   if ((status === 429 || status === 503) && !/^\d+$/.test(String(headers['retry-after'])))
@@ -160,13 +160,23 @@ interface Document {
 }
 
 /** The document names each status of a route, and each code of a status. */
-function holdAgainstDocument(t: Test, server: App, method: string, url: string, status: number, code: string): void {
+function holdAgainstDocument(
+  t: Test,
+  server: App,
+  method: string,
+  url: string,
+  status: number,
+  code: string | undefined,
+): void {
   const { paths } = (server as unknown as { swagger: () => Document }).swagger()
   const path = url.split('?')[0]!.replace(/^(\/user\/sessions\/).+/, '$1{id}')
   const operation = paths[path]?.[method.toLowerCase()]
   if (!operation) return
+  if (!operation.responses[status]) t.fail(`the OpenAPI document does not name ${status} at ${method} ${path}`)
+  if (status < 400) return
   const codes = operation.responses[status]?.content?.['application/json']?.schema.properties.code.enum
-  if (!codes?.includes(code)) t.fail(`the OpenAPI document does not name ${status} ${code} at ${method} ${path}`)
+  if (!codes?.includes(String(code)))
+    t.fail(`the OpenAPI document does not name ${status} ${code} at ${method} ${path}`)
 }
 
 /** A wall that a test puts up in front of a function of a decorator, to stall it and see what others do meanwhile. */

@@ -21,6 +21,9 @@ const REPORTS = '.tap/test-results'
 let child: ChildProcess | undefined
 let interrupted = false
 
+// tap takes each process that loads it for a test, and ends it after 30 s.
+tap.setTimeout(0)
+
 process.chdir(ROOT)
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
   process.on(signal, () => {

@@ -2,10 +2,20 @@
  * Keys derived from SECRET, one label a purpose (HKDF, RFC 5869), and the SECRET that is generated beside a SQLite file.
  */
 import { hkdfSync, randomBytes as systemRandomBytes } from 'node:crypto'
-import { closeSync, fsyncSync, linkSync, mkdirSync, openSync, readFileSync, unlinkSync, writeSync } from 'node:fs'
+import {
+  closeSync,
+  existsSync,
+  fsyncSync,
+  linkSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  unlinkSync,
+  writeSync,
+} from 'node:fs'
 import { dirname } from 'node:path'
 import type { Config } from '../../config.ts'
-import { databaseAddress } from '../../schemas/config.ts'
+import { databaseAddress, FORMATS } from '../../schemas/config.ts'
 
 export type Purpose = 'signing-key-seal' | 'refresh-token-mac'
 
@@ -25,12 +35,12 @@ export function secretFile(config: Config): string {
 /** Reads the SECRET beside the SQLite file, made at the first start. */
 function localSecret(config: Config): string {
   const file = secretFile(config)
-  try {
-    return readFileSync(file, 'utf8').trim()
-  } catch {
-    makeSecret(file)
-    return readFileSync(file, 'utf8').trim()
-  }
+  if (!existsSync(file)) makeSecret(file)
+  const secret = readFileSync(file, 'utf8').trim()
+  if (FORMATS.secret!.check(secret)) return secret
+  throw new Error(
+    `${file} does not hold a SECRET of 32 bytes or more. Put back the one that was made with the database.`,
+  )
 }
 
 /** Whole or not at all, also when the process dies here or two make it at once: a link to a finished file. */

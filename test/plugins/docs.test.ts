@@ -1,0 +1,110 @@
+/** The OpenAPI document and its page: complete, and usable behind any address. */
+import t from 'tap'
+import { createEngine } from '../engines.ts'
+import { startApp } from '../helper.ts'
+
+interface Operation {
+  operationId?: string
+  summary?: string
+  description?: string
+  tags?: string[]
+  security?: Record<string, string[]>[]
+  requestBody?: { required?: boolean; content: Record<string, unknown> }
+  responses: Record<string, { description?: string; content?: Record<string, { schema: unknown }> }>
+}
+
+t.test('the OpenAPI document', async (t) => {
+  const app = await startApp(t, createEngine(t, 'sqlite'))
+  const { status, body, headers } = await app.anon.get('/docs/json')
+  t.equal(status, 200)
+  t.match(headers['content-type'], /^application\/json/)
+  t.match(body.openapi, /^3\.1\.\d+$/)
+  t.match(body.info, { title: 'Latchkey', version: /^\d+\.\d+\.\d+$/, description: /./ })
+  t.match(body.components.securitySchemes.bearer, { type: 'http', scheme: 'bearer', bearerFormat: 'JWT' })
+  for (const { url } of body.servers) t.notMatch(url, /^(https?:)?\/\//, 'the server is relative to the document')
+  for (const base of ['http://localhost:3000/docs/json', 'https://gate.example/auth/docs/json']) {
+    const root = new URL(`${new URL(body.servers[0].url, base).href.replace(/\/$/, '')}/user/login`)
+    t.equal(root.href, base.replace('docs/json', 'user/login'))
+  }
+
+  const ids: string[] = []
+  const open: string[] = []
+  for (const [path, operations] of Object.entries(body.paths as Record<string, Record<string, Operation>>)) {
+    t.notMatch(path, /^\/docs/, 'the page is not part of the service')
+    for (const [method, operation] of Object.entries(operations)) {
+      const name = `${method} ${path}`
+      const { operationId = '', summary = '', description = '', tags = [], security, responses } = operation
+      ids.push(operationId)
+      t.match(
+        { operationId, summary, description },
+        { operationId: /^[a-z]\w*$/i, summary: /\S/, description: /\S/ },
+        name,
+      )
+      t.ok(tags.length > 0, `${name} has a tag`)
+      t.ok(security, `${name} says whether it asks for a token`)
+      if (security?.length === 0) open.push(name)
+      t.ok(
+        Object.keys(responses).some((code) => code.startsWith('2')),
+        `${name} says how it goes well`,
+      )
+      for (const [code, response] of Object.entries(responses)) {
+        if (!response.description?.trim() || response.description === 'Default Response')
+          t.fail(`${name} ${code} is not described`)
+        if (Number(code) >= 400)
+          t.match(response.content?.['application/json'], { schema: { properties: { code: { enum: [/./] } } } })
+      }
+    }
+  }
+  t.equal(new Set(ids).size, ids.length, 'no operationId twice')
+  const closed = [
+    'get /user/me',
+    'patch /user/me',
+    'put /user/password',
+    'post /user/delete',
+    'get /user/sessions',
+    'delete /user/sessions/{id}',
+    'delete /user/logout',
+    'post /user/logout',
+  ]
+  for (const name of closed) t.notOk(open.includes(name), `${name} asks for a token`)
+  for (const name of [
+    'post /user/register',
+    'post /user/login',
+    'post /user/refresh',
+    'get /.well-known/jwks.json',
+    'get /health/live',
+  ])
+    t.ok(open.includes(name), `${name} does not`)
+})
+
+t.test('the same document as YAML', async (t) => {
+  const app = await startApp(t, createEngine(t, 'sqlite'))
+  const { status, text } = await app.anon.get('/docs/yaml')
+  t.equal(status, 200)
+  t.match(text, /^openapi: 3\.1\.\d+$/m)
+  t.match(text, /^ {2}\/user\/login:$/m)
+})
+
+t.test('the page', async (t) => {
+  const app = await startApp(t, createEngine(t, 'sqlite'))
+  const { status, text, headers } = await app.anon.get('/docs/')
+  t.equal(status, 200)
+  t.match(headers['content-type'], /^text\/html/)
+  const policy = String(headers['content-security-policy'])
+  t.match(policy, /script-src[^;]* 'self'/)
+  t.notMatch(policy, /upgrade-insecure-requests|unsafe-eval/)
+  const parts = [...text.matchAll(/(?:src|href)="([^"]+)"/g)].map(
+    ([, link]) => new URL(link!, 'http://localhost/docs/'),
+  )
+  t.ok(parts.length >= 4)
+  for (const { origin, pathname } of parts) {
+    t.equal(origin, 'http://localhost', 'nothing is fetched from elsewhere')
+    t.equal((await app.anon.get(pathname)).status, 200, pathname)
+  }
+  for (const path of [
+    '/docs/static/..%2f..%2fpackage.json',
+    '/docs/static/%2e%2e/%2e%2e/package.json',
+    '/docs/static/nope',
+  ])
+    t.equal((await app.anon.get(path)).status, 404, path)
+})
