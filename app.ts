@@ -10,22 +10,11 @@ import Fastify, { type FastifyServerOptions, LogController } from 'fastify'
 import pretty from 'pino-pretty'
 import { v7 as uuidv7 } from 'uuid'
 import type { Config } from './config.ts'
+import type { Parts } from './parts.ts'
 import { demandAccess } from './plugins/access.ts'
 import { answerClientError, answerFrameworkError } from './plugins/errors.ts'
 import { requestIds } from './plugins/headers.ts'
 import { trustedProxies } from './schemas/config.ts'
-
-/** What every plugin and route file is given. */
-export interface Parts {
-  config: Config
-  /** Milliseconds since 1970. */
-  now: () => number
-  randomBytes: (size: number) => Buffer
-  /** A new UUIDv7. */
-  newId: () => string
-  /** Whether this app serves; commands only work with its parts. */
-  routes: boolean
-}
 
 type Options = Pick<Parts, 'config'> & Partial<Omit<Parts, 'newId'>>
 

@@ -4,7 +4,7 @@
  */
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
-import type { Parts } from '../app.ts'
+import type { Parts } from '../parts.ts'
 import { fail } from '../schemas/errors.ts'
 import { type AccessTokens, accessTokensOf } from './jwt.ts'
 import { type Sessions, sessionsOf } from './sessions/index.ts'

@@ -2,7 +2,7 @@
 import swagger from '@fastify/swagger'
 import swaggerUi from '@fastify/swagger-ui'
 import fp from 'fastify-plugin'
-import type { Parts } from '../app.ts'
+import type { Parts } from '../parts.ts'
 
 export default fp<Parts>(
   async (app, { routes }) => {

@@ -5,7 +5,7 @@
 import fastifyJwt, { type JWT } from '@fastify/jwt'
 import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
-import type { Parts } from '../app.ts'
+import type { Parts } from '../parts.ts'
 import { fail } from '../schemas/errors.ts'
 import type { AccessClaims } from '../schemas/tokens.ts'
 import { type Keys, keysOf } from './keys/index.ts'

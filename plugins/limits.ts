@@ -1,12 +1,13 @@
 /**
  * A first guard against guessing (ASVS 5.0, 6.3.1): so many failed passwords a minute for one name from one address.
- * Counted in memory, for known and unknown names alike; who knows the password is never held up.
+ * Counted in memory, for known and unknown names alike; successes do not count.
  */
+import { createHash } from 'node:crypto'
 import { isIP } from 'node:net'
 import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
 import { LRUCache } from 'lru-cache'
-import type { Parts } from '../app.ts'
+import type { Parts } from '../parts.ts'
 import { fail } from '../schemas/errors.ts'
 
 const MOST = 20
@@ -14,14 +15,18 @@ const WINDOW_MS = 60_000
 /** Names and addresses remembered at most. */
 const STORE = 100_000
 
-interface Attempts {
-  failed: number
-  /** When the window of the first failure is over. */
+/** Failures of one name from one address. */
+interface Failures {
+  count: number
+  /** When the window of the first one is over. */
   resetAt: number
-  /** Being verified right now. */
-  running: number
-  /** Those who wait until one of the running is decided. */
-  waiting: (() => void)[]
+}
+
+/** Those of one name from one address that are being verified right now. */
+interface Running {
+  count: number
+  /** Called when the next of them is decided. */
+  decided: (() => void)[]
 }
 
 /** Somebody who gives a password for a name. */
@@ -30,65 +35,84 @@ export interface Guesser {
   ip: string
 }
 
+/** Says that the bound would be passed if all that are running failed. */
+const FULL = Symbol('full')
+
 function createLimits({ now }: Pick<Parts, 'now'>) {
-  const store = new LRUCache<string, Attempts>({ max: STORE })
+  /** Only a failure, which costs a hash, makes an entry: requests that cost nothing push nobody out. */
+  const failures = new LRUCache<string, Failures>({ max: STORE })
+  const running = new Map<string, Running>()
 
-  function attemptsOf(key: string): Attempts {
-    const known = store.get(key)
-    if (known && (known.running > 0 || now() < known.resetAt)) return known
-    const fresh: Attempts = { failed: 0, resetAt: 0, running: 0, waiting: [] }
-    store.set(key, fresh)
-    return fresh
+  function failuresOf(key: string): Failures {
+    const known = failures.get(key)
+    return known && now() < known.resetAt ? known : { count: 0, resetAt: now() + WINDOW_MS }
   }
 
-  function refuseTooMany(attempts: Attempts): void {
-    if (attempts.failed > 0 && now() >= attempts.resetAt) attempts.failed = 0
-    if (attempts.failed < MOST) return
-    fail('RATE_LIMITED', { retryAfter: Math.max(1, Math.ceil((attempts.resetAt - now()) / 1000)) })
+  function refuseTooMany(key: string): void {
+    const { count, resetAt } = failuresOf(key)
+    if (count >= MOST) fail('RATE_LIMITED', { retryAfter: Math.max(1, Math.ceil((resetAt - now()) / 1000)) })
   }
 
-  /** Takes a place among those being verified; waits where their failures could fill up the bound. */
-  async function begin(attempts: Attempts): Promise<void> {
-    refuseTooMany(attempts)
-    while (attempts.failed + attempts.running >= MOST) {
-      await new Promise<void>((resolve) => attempts.waiting.push(resolve))
-      refuseTooMany(attempts)
+  function begin(key: string): void {
+    refuseTooMany(key)
+    const others = running.get(key) ?? { count: 0, decided: [] }
+    if (failuresOf(key).count + others.count >= MOST) throw FULL
+    others.count++
+    running.set(key, others)
+  }
+
+  function settle(key: string, failed: boolean): void {
+    const known = failuresOf(key)
+    if (failed) failures.set(key, { ...known, count: known.count + 1 })
+    const others = running.get(key)!
+    if (--others.count === 0) running.delete(key)
+    for (const resume of others.decided.splice(0)) resume()
+  }
+
+  async function attempt<T extends { ok: boolean }>(key: string, verify: Verify<T>): Promise<T> {
+    let begun = false
+    let failed = false
+    try {
+      const verdict = await verify(async () => {
+        begin(key)
+        begun = true
+      })
+      failed = !verdict.ok
+      return verdict
+    } finally {
+      if (begun) settle(key, failed)
     }
-    attempts.running++
-  }
-
-  function settle(attempts: Attempts, failed: boolean): void {
-    attempts.running--
-    if (failed && attempts.failed++ === 0) attempts.resetAt = now() + WINDOW_MS
-    for (const resume of attempts.waiting.splice(0)) resume()
   }
 
   return {
     /**
      * Lets `verify` judge a guess. It calls `turn` when its place at the hash has come: only there is it known how many
-     * guesses before it have failed. Throws RATE_LIMITED.
+     * guesses before it have failed. Where those beside it could fill up the bound, it gives its place away, waits until
+     * one of them is decided, and asks for a place again. Throws RATE_LIMITED.
      */
-    async guess<T extends { ok: boolean }>(
-      guesser: Guesser,
-      verify: (turn: () => Promise<void>) => Promise<T>,
-    ): Promise<T> {
-      const attempts = attemptsOf(`${networkOf(guesser.ip)} ${guesser.name}`)
-      refuseTooMany(attempts)
-      let begun = false
-      let failed = false
-      try {
-        const verdict = await verify(async () => {
-          await begin(attempts)
-          begun = true
+    async guess<T extends { ok: boolean }>({ name, ip }: Guesser, verify: Verify<T>): Promise<T> {
+      const key = createHash('sha256')
+        .update(`${networkOf(ip)} ${name}`)
+        .digest('base64url')
+      for (;;) {
+        refuseTooMany(key)
+        try {
+          return await attempt(key, verify)
+        } catch (error) {
+          if (error !== FULL) throw error
+        }
+        await new Promise<void>((resolve) => {
+          const others = running.get(key)
+          if (others) others.decided.push(resolve)
+          else resolve()
         })
-        failed = !verdict.ok
-        return verdict
-      } finally {
-        if (begun) settle(attempts, failed)
       }
     },
   }
 }
+
+/** Verifies a password; calls `turn` when its place has come, and nothing more where that throws. */
+type Verify<T> = (turn: () => Promise<void>) => Promise<T>
 
 /** An IPv4 address, or the /64 of an IPv6 one: a single customer has all of it. */
 function networkOf(ip: string): string {

@@ -4,8 +4,9 @@
  */
 import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
-import type { Parts } from '../../app.ts'
+import type { Parts } from '../../parts.ts'
 import { databaseAddress } from '../../schemas/config.ts'
+import { Failure } from '../../schemas/errors.ts'
 import type { Engine } from './engine.ts'
 import { createKeysTable } from './keys.ts'
 import { migrate } from './migrate.ts'
@@ -26,7 +27,10 @@ async function open(app: FastifyInstance, { config, routes }: Parts): Promise<En
 }
 
 async function createDb(engine: Engine, { config, now, newId }: Parts) {
-  const withLease = await withBudget(MIGRATION_MS, () => migrate(engine, now, newId))
+  const withLease = await withBudget(MIGRATION_MS, () => migrate(engine, now, newId)).catch((cause) => {
+    if (!(cause instanceof Failure)) throw cause
+    throw new Error(`${engine.name} stopped answering while its schema was brought up to date.`, { cause })
+  })
   return {
     name: engine.name,
     users: createUsers(engine, config.MAX_SESSIONS),

@@ -34,15 +34,29 @@ export function createLeases(engine: Engine, now: () => number, newId: () => str
     })
   }
 
-  /** Waits for the lease and runs `work`, which calls `renew` between its steps; a lease that was lost stops it. */
-  return async function withLease<T>(name: string, work: (renew: () => Promise<void>) => Promise<T>): Promise<T> {
+  /** Keeps the lease while a step takes long; the next step is stopped where that failed. */
+  function keep(name: string) {
+    let held = true
+    const timer = setInterval(async () => {
+      held &&= await take(name).catch(() => false)
+    }, LEASE_MS / 3).unref()
+    return {
+      stop: () => clearInterval(timer),
+      async check() {
+        if (!held || !(await take(name))) throw new Error(`The lease ${name} was lost to another instance.`)
+      },
+    }
+  }
+
+  /** Waits for the lease and runs `work`, which calls `check` between its steps; a lease that was lost stops it. */
+  return async function withLease<T>(name: string, work: (check: () => Promise<void>) => Promise<T>): Promise<T> {
     await exist(name)
     while (!(await take(name))) await pause(100)
+    const lease = keep(name)
     try {
-      return await work(async () => {
-        if (!(await take(name))) throw new Error(`The lease ${name} was lost to another instance.`)
-      })
+      return await work(lease.check)
     } finally {
+      lease.stop()
       await engine.run('UPDATE leases SET expires_at = 0 WHERE name = ? AND holder = ?', [name, holder])
     }
   }

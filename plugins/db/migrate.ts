@@ -1,15 +1,18 @@
 /** Brings the schema up to date: at every start, and by `latchkey migrate`. */
+import { Failure } from '../../schemas/errors.ts'
 import type { Engine } from './engine.ts'
 import { createLeases, defineLeases, type WithLease } from './leases.ts'
 import { MIGRATIONS } from './migrations.ts'
 
 /** Runs the steps that are missing, one instance at a time. Gives the lease on, since the first signing key is made under it too. */
 export async function migrate(engine: Engine, now: () => number, newId: () => string): Promise<WithLease> {
+  const withLease = createLeases(engine, now, newId)
+  // Looked at first: an instance that has nothing to do needs no right to change the schema. A newer version may have
+  // added steps: additive ones, so an older instance goes on beside it.
+  if ((await stepsIfAny(engine)) >= MIGRATIONS.length) return withLease
   await defineLeases(engine)
   await engine.define('CREATE TABLE migrations (step INTEGER NOT NULL PRIMARY KEY, applied_at BIGINT NOT NULL)')
-  const withLease = createLeases(engine, now, newId)
-  // A newer version may have added steps: additive ones, so an older instance goes on beside it.
-  if ((await steps(engine)) < MIGRATIONS.length) await withLease('setup', (renew) => run(engine, now, renew))
+  await withLease('setup', (check) => run(engine, now, check))
   return withLease
 }
 
@@ -18,10 +21,20 @@ async function steps(engine: Engine): Promise<number> {
   return Number(row?.done)
 }
 
-async function run(engine: Engine, now: () => number, renew: () => Promise<void>): Promise<void> {
+/** In a new database there is no table to ask. */
+async function stepsIfAny(engine: Engine): Promise<number> {
+  try {
+    return await steps(engine)
+  } catch (error) {
+    if (error instanceof Failure) throw error
+    return 0
+  }
+}
+
+async function run(engine: Engine, now: () => number, check: () => Promise<void>): Promise<void> {
   for (let step = await steps(engine); step < MIGRATIONS.length; step++) {
     await engine.define(MIGRATIONS[step]!(engine.types))
     await engine.run('INSERT INTO migrations (step, applied_at) VALUES (?, ?)', [step, now()])
-    await renew()
+    await check()
   }
 }

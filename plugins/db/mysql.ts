@@ -7,8 +7,8 @@ import fastifyMysql, { type MySQLPromisePool } from '@fastify/mysql'
 import type { FastifyInstance } from 'fastify'
 import mysql, { type PoolConnection, type PoolOptions, type ResultSetHeader, type RowDataPacket } from 'mysql2/promise'
 import type { DatabaseAddress } from '../../schemas/config.ts'
-import { Failure, fail } from '../../schemas/errors.ts'
-import { type Engine, type Statement, type Types, UniqueViolation, type Value } from './engine.ts'
+import type { Engine, Statement, Types, Value } from './engine.ts'
+import { bounded, errnoOf, isConflict, isDefined, type Pool, translate } from './mysql-connections.ts'
 import { spend } from './waiting.ts'
 
 /** `ascii_bin` for ids; VARBINARY for canonical forms, since every text collation folds or pads. Charsets are named: the server's own may be latin1. */
@@ -19,17 +19,9 @@ const types: Types = {
   long: 'TEXT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin',
 }
 
-/** The numbers, never the names, which differ by engine: duplicate key; conflicts that a repeat mends. */
-const DUPLICATE = 1062
-const CONFLICTS = new Set([1205, 1213, 1020])
-/** Too many connections, shutting down, read-only, killed. */
-const AWAY = new Set([1040, 1053, 1203, 1290, 1317, 1927, ...CONFLICTS])
-/** After these the connection itself is of no more use. */
-const LOST = new Set([1053, 1290, 1927])
-/** A schema change that is there already: table, column, key. */
-const DEFINED = new Set([1050, 1060, 1061])
 /** No right or no such database: waiting mends nothing. */
 const REFUSED = new Set([1044, 1045, 1049, 1698])
+/** Of a transaction that met a conflict. */
 const TRIES = 5
 
 type MysqlAddress = Extract<DatabaseAddress, { kind: 'mysql' }>
@@ -58,6 +50,8 @@ export async function openMysql(
     connectionLimit: options.poolSize,
     // Beyond this a request would wait longer than it may.
     queueLimit: options.poolSize * 100,
+    // Of one connection: the house has some thirty; the server's bound is for all together.
+    maxPreparedStatements: 100,
   })
   const pool = (app as unknown as { mysql: MySQLPromisePool }).mysql.pool
   const state = sessionState(options.maxWaitMs)
@@ -78,8 +72,6 @@ export async function openMysql(
     options.maxWaitMs,
   )
 }
-
-type Pool = Pick<mysql.Pool, 'getConnection'>
 
 async function reach(settings: PoolOptions, patienceMs: number, say: (message: string) => void): Promise<void> {
   const end = Date.now() + patienceMs
@@ -110,20 +102,19 @@ function sessionState(maxWaitMs: number): string[] {
 
 /** The engine over a pool; exported for what only a test can bring about. */
 export function createEngine(pool: Pool, name: string, maxWaitMs: number): Engine {
-  const once = <T>(work: (connection: PoolConnection) => Promise<T>) =>
-    spend(maxWaitMs, (left) => bounded(pool, left, work))
-
   /** A conflict undoes the whole transaction: it is run again from its start, after a moment. */
-  async function repeated<T>(work: (connection: PoolConnection) => Promise<T>): Promise<T> {
-    for (let tries = 1; ; tries++) {
-      try {
-        return await once(work)
-      } catch (error) {
-        if (!CONFLICTS.has(errnoOf(error)) || tries === TRIES) throw translate(error)
+  const repeated = <T>(work: (connection: PoolConnection) => Promise<T>) =>
+    spend(maxWaitMs, async (left) => {
+      const end = performance.now() + left
+      for (let tries = 1; ; tries++) {
+        try {
+          return await bounded(pool, end - performance.now(), work)
+        } catch (error) {
+          if (!isConflict(error) || tries === TRIES) throw translate(error)
+        }
+        await pause(Math.random() * 20 * tries)
       }
-      await pause(Math.random() * 20 * tries)
-    }
-  }
+    })
 
   const all = <Row>(sql: string, values: Value[] = []) =>
     repeated(async (connection) => (await connection.execute<RowDataPacket[]>(sql, values))[0] as Row[])
@@ -137,7 +128,7 @@ export function createEngine(pool: Pool, name: string, maxWaitMs: number): Engin
     define: (sql) =>
       repeated(async (connection) => {
         await connection.query(sql).catch((error) => {
-          if (!DEFINED.has(errnoOf(error))) throw error
+          if (!isDefined(error)) throw error
         })
       }),
     clock: async () => {
@@ -167,56 +158,4 @@ async function transaction(connection: PoolConnection, statements: Statement[]):
     if (errnoOf(error) > 0) await connection.query('ROLLBACK')
     throw error
   }
-}
-
-/** Gets a connection and works on it, all within `left` milliseconds. */
-async function bounded<T>(pool: Pool, left: number, work: (connection: PoolConnection) => Promise<T>): Promise<T> {
-  const timer = new AbortController()
-  const late = pause(left, undefined, { signal: timer.signal }).then(() => fail('UNAVAILABLE', { retryAfter: 1 }))
-  // Once the races below are decided, nobody else hears of it.
-  late.catch(() => {})
-  try {
-    const connection = await acquire(pool, late)
-    return await use(connection, Promise.race([work(connection), late]))
-  } finally {
-    timer.abort()
-  }
-}
-
-async function acquire(pool: Pool, late: Promise<never>): Promise<PoolConnection> {
-  const arriving = pool.getConnection()
-  return Promise.race([arriving, late]).catch((error) => {
-    // Nobody waits for it any more.
-    arriving.then((connection) => connection.release()).catch(() => {})
-    throw error
-  })
-}
-
-/** After an answer of the server a connection is in a known state; one that is late or lost is destroyed, never given back. */
-async function use<T>(connection: PoolConnection, result: Promise<T>): Promise<T> {
-  try {
-    await result
-    connection.release()
-  } catch (error) {
-    const errno = errnoOf(error)
-    if (errno === 0 || LOST.has(errno)) connection.destroy()
-    else connection.release()
-  }
-  return result
-}
-
-/** The server's error number; 0 for what is none of its: a socket that broke, a name that does not resolve, a full queue. */
-function errnoOf(error: unknown): number {
-  const { errno } = error as { errno?: number }
-  return typeof errno === 'number' && errno > 0 ? errno : 0
-}
-
-/** What the driver throws, as the rest of the house knows it. */
-function translate(error: unknown): unknown {
-  const errno = errnoOf(error)
-  if (error instanceof Failure) return error
-  if (errno === DUPLICATE) return new UniqueViolation()
-  if (errno === 0 || AWAY.has(errno)) return new Failure('UNAVAILABLE', { retryAfter: 1, cause: error })
-  // The message quotes values, which may be personal; the log gets the number and the state.
-  return new Error(`The database refused a statement: errno ${errno}, ${(error as { sqlState?: string }).sqlState}`)
 }

@@ -64,6 +64,8 @@ const stateOf = (row: StateRow): SessionState => ({
 /** Ids are made here and are ASCII: anything else names no session, and no collation is asked whether it does. */
 const ID = /^[\x21-\x7e]{1,36}$/
 
+const PURGE_BATCH = 200
+
 const ENDED = 'SELECT id, until, ended_at AS endedAt FROM sessions'
 
 export function createSessionsTable(engine: Engine) {
@@ -90,12 +92,12 @@ export function createSessionsTable(engine: Engine) {
 
     /**
      * Moves a session from `before` to `after`, its next generation. False where another request was first: it was
-     * rotated within the grace, has ended, or its person was disabled or is gone.
+     * rotated or has ended, or its person was disabled or is gone.
      */
-    async rotate(before: Session, after: Session, graceMs: number): Promise<boolean> {
+    async rotate(before: Session, after: Session): Promise<boolean> {
       const count = await engine.run(
         `UPDATE sessions SET generation = ?, rotated_at = ?, last_used_at = ?, expires_at = ?, until = ?
-          WHERE id = ? AND generation = ? AND (rotated_at IS NULL OR rotated_at <= ?) AND ended_at IS NULL
+          WHERE id = ? AND generation = ? AND ended_at IS NULL
             AND EXISTS (SELECT 1 FROM users WHERE users.id = sessions.user_id AND users.disabled_at IS NULL)`,
         [
           after.generation,
@@ -105,7 +107,6 @@ export function createSessionsTable(engine: Engine) {
           after.until,
           before.id,
           before.generation,
-          after.lastUsedAt - graceMs,
         ],
       )
       return count === 1
@@ -138,20 +139,24 @@ export function createSessionsTable(engine: Engine) {
     endedSince: (since: number, time: number) =>
       engine.all<Ended>(`${ENDED} WHERE ended_at > ? AND until > ?`, [since, time]),
 
-    /** Deletes sessions that are over, at most `limit` of each kind. Gives how many. */
-    async purge(time: number, limit: number): Promise<number> {
-      const ended = await engine.all<{ id: string }>(
-        `SELECT id FROM sessions WHERE ended_at <= ? AND until <= ? LIMIT ${limit}`,
-        [time, time],
+    /** Deletes sessions that are over, some of each kind. Gives how many; 0 when there are no more. */
+    async purge(time: number): Promise<number> {
+      return (
+        (await purgeWhere('ended_at <= ? AND until <= ?', time)) +
+        (await purgeWhere('expires_at <= ? AND until <= ?', time))
       )
-      const expired = await engine.all<{ id: string }>(
-        `SELECT id FROM sessions WHERE expires_at <= ? AND until <= ? LIMIT ${limit}`,
-        [time, time],
-      )
-      const ids = [...new Set([...ended, ...expired].map(({ id }) => id))]
-      if (ids.length === 0) return 0
-      return engine.run(`DELETE FROM sessions WHERE id IN (${ids.map(() => '?').join(', ')})`, ids)
     },
+  }
+
+  /** By a list of ids, padded to one length: MariaDB takes no LIMIT here, and each length would be a prepared statement of its own. */
+  async function purgeWhere(condition: string, time: number): Promise<number> {
+    const rows = await engine.all<{ id: string }>(`SELECT id FROM sessions WHERE ${condition} LIMIT ${PURGE_BATCH}`, [
+      time,
+      time,
+    ])
+    if (rows.length === 0) return 0
+    const ids = Array.from({ length: PURGE_BATCH }, (_, index) => rows[index]?.id ?? '')
+    return engine.run(`DELETE FROM sessions WHERE id IN (${ids.map(() => '?').join(', ')})`, ids)
   }
 }
 
@@ -180,13 +185,13 @@ export function endAllOf(userId: string, time: number): Statement {
 
 /**
  * Ends a person's sessions beyond the `most` last used ones; never the new one, whatever the clocks of the others said.
- * (The inner SELECT: MariaDB takes no LIMIT in an IN.)
+ * (The inner SELECT: MariaDB takes no LIMIT in an IN; the outer condition: without it MariaDB reads the whole table.)
  */
 export function endOldest({ id, userId, createdAt }: Session, most: number): Statement {
   return {
-    sql: `UPDATE sessions SET ended_at = ? WHERE id IN (SELECT id FROM (
+    sql: `UPDATE sessions SET ended_at = ? WHERE user_id = ? AND ended_at IS NULL AND id IN (SELECT id FROM (
       SELECT id FROM sessions WHERE user_id = ? AND id <> ? AND ended_at IS NULL AND expires_at > ?
       ORDER BY last_used_at DESC, id DESC LIMIT 10000 OFFSET ${most - 1}) x)`,
-    values: [createdAt, userId, id, createdAt],
+    values: [createdAt, userId, userId, id, createdAt],
   }
 }

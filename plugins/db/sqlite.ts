@@ -1,8 +1,8 @@
 /**
  * SQLite, the embedded default, by libsql: one synchronous connection. A lock that another process holds (a command
- * that writes) is waited for without stopping the event loop.
+ * that writes) is waited for in short tries, one waiter at a time, so that the event loop goes on.
  */
-import { mkdirSync } from 'node:fs'
+import { closeSync, mkdirSync, openSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
 import Database from 'libsql'
@@ -24,9 +24,10 @@ interface Options {
 
 /** Opens the file, and makes it and its folder where they are missing. Throws an Error with a sentence for people. */
 export function openSqlite(file: string, { maxWaitMs, exclusive }: Options): Engine {
-  mkdirSync(dirname(file), { recursive: true, mode: 0o700 })
+  // It holds e-mail addresses and hashes; the journals beside it take its mode.
+  openable(file, () => closeSync(openSync(file, 'a', 0o600)))
   const lock = exclusive ? hold(file) : undefined
-  const connection = connect(file)
+  const connection = openable(file, () => connect(file))
   const prepared = new Map<string, Database.Statement>()
 
   function prepare(sql: string): Database.Statement {
@@ -35,6 +36,7 @@ export function openSqlite(file: string, { maxWaitMs, exclusive }: Options): Eng
     return statement
   }
 
+  /** Single writes too: libsql does not reset a statement that met a lock, so only BEGIN may meet one. */
   function transaction(statements: Statement[]): number[] | undefined {
     connection.exec('BEGIN IMMEDIATE')
     try {
@@ -51,28 +53,47 @@ export function openSqlite(file: string, { maxWaitMs, exclusive }: Options): Eng
     }
   }
 
-  const attempt = <T>(work: () => T) => spend(maxWaitMs, (left) => untilUnlocked(work, left))
+  /** Writes wait in line: only the first one tries for the lock. */
+  let last: Promise<unknown> = Promise.resolve()
+  const write = (statements: Statement[]) =>
+    spend(maxWaitMs, (left) => {
+      const end = performance.now() + left
+      const mine = last.then(() => untilUnlocked(() => transaction(statements), end))
+      last = mine.catch(() => {})
+      return mine
+    })
+
   return {
     types,
     name: `SQLite ${file}`,
-    all: <Row>(sql: string, values: Value[] = []) => attempt(() => prepare(sql).all(values) as Row[]),
-    run: (sql, values = []) => attempt(() => prepare(sql).run(values).changes),
-    batch: (statements) => attempt(() => transaction(statements)),
-    define: (sql) => attempt(() => define(connection, sql)),
+    all: <Row>(sql: string, values: Value[] = []) =>
+      spend(maxWaitMs, (left) => untilUnlocked(() => prepare(sql).all(values) as Row[], performance.now() + left)),
+    run: async (sql, values = []) => (await write([{ sql, values }]))![0]!,
+    batch: write,
+    define: (sql) => spend(maxWaitMs, (left) => untilUnlocked(() => define(connection, sql), performance.now() + left)),
     clock: async () => Date.now(),
     close: async () => {
-      // So that a copy of the one file is a whole backup.
-      connection.pragma('wal_checkpoint(TRUNCATE)')
+      checkpoint(connection)
       connection.close()
       lock?.close()
     },
   }
 }
 
+/** Runs what opens the file. Throws a sentence where it is none of ours or nobody may. */
+function openable<T>(file: string, open: () => T): T {
+  try {
+    mkdirSync(dirname(file), { recursive: true, mode: 0o700 })
+    return open()
+  } catch (cause) {
+    throw new Error(`The database file ${file} cannot be opened: ${(cause as Error).message}`, { cause })
+  }
+}
+
 function connect(file: string): Database.Database {
   const connection = new Database(file)
   // Short, since it stops the event loop; untilUnlocked goes on from there.
-  connection.pragma('busy_timeout = 50')
+  connection.pragma('busy_timeout = 2')
   connection.pragma('journal_mode = WAL')
   connection.pragma('synchronous = FULL')
   connection.pragma('foreign_keys = ON')
@@ -81,7 +102,7 @@ function connect(file: string): Database.Database {
 
 /** A second SQLite file, held exclusively: unlike a pid file it is free at once after kill -9. */
 function hold(file: string): Database.Database {
-  const lock = new Database(`${file}.lock`)
+  const lock = openable(file, () => new Database(`${file}.lock`))
   try {
     lock.exec('BEGIN EXCLUSIVE')
     return lock
@@ -94,19 +115,27 @@ function hold(file: string): Database.Database {
   }
 }
 
-async function untilUnlocked<T>(work: () => T, left: number): Promise<T> {
-  const end = performance.now() + left
+async function untilUnlocked<T>(work: () => T, end: number): Promise<T> {
   for (;;) {
+    if (performance.now() > end) fail('UNAVAILABLE', { retryAfter: 1 })
     try {
       return work()
     } catch (error) {
       const code = String((error as { code?: string }).code)
       if (code === 'SQLITE_CONSTRAINT_UNIQUE' || code === 'SQLITE_CONSTRAINT_PRIMARYKEY') throw new UniqueViolation()
       if (!AWAY.test(code)) throw error
-      if (!code.startsWith('SQLITE_BUSY') || performance.now() > end)
-        fail('UNAVAILABLE', { retryAfter: 1, cause: error })
+      if (!code.startsWith('SQLITE_BUSY')) fail('UNAVAILABLE', { retryAfter: 1, cause: error })
     }
     await pause(10)
+  }
+}
+
+/** So that a copy of the one file is a whole backup; where a command is writing, the journal does as well. */
+function checkpoint(connection: Database.Database): void {
+  try {
+    connection.pragma('wal_checkpoint(TRUNCATE)')
+  } catch {
+    // The next opening reads the journal.
   }
 }
 

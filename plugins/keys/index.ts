@@ -5,7 +5,7 @@
 import { createHash, createPrivateKey, createPublicKey, generateKeyPairSync } from 'node:crypto'
 import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
-import type { Parts } from '../../app.ts'
+import type { Parts } from '../../parts.ts'
 import { type Db, dbOf } from '../db/index.ts'
 import type { StoredKey } from '../db/keys.ts'
 import { open, seal } from './seal.ts'

@@ -4,7 +4,7 @@
  */
 import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
-import type { Parts } from '../../app.ts'
+import type { Parts } from '../../parts.ts'
 import { isCommon } from './policy.ts'
 import { createQueue, type Turn } from './queue.ts'
 

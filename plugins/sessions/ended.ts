@@ -5,10 +5,18 @@
 import type { Db } from '../db/index.ts'
 import type { Ended } from '../db/sessions.ts'
 
-/** Rows may be committed late or stamped by a slow clock: each poll reads so far back before the newest one seen. */
+/** Rows may be stamped by a slow clock: each poll reads so far back before the newest one seen. */
 const OVERLAP_MS = 30_000
 
-export function createEndedList({ db, now, stalenessMs }: { db: Db; now: () => number; stalenessMs: number }) {
+interface Needs {
+  db: Db
+  now: () => number
+  stalenessMs: number
+  /** How long after its stamp a row may be committed. */
+  maxWaitMs: number
+}
+
+export function createEndedList({ db, now, stalenessMs, maxWaitMs }: Needs) {
   const untilOf = new Map<string, number>()
   let newest = 0
   let readAt = Number.NEGATIVE_INFINITY
@@ -25,7 +33,8 @@ export function createEndedList({ db, now, stalenessMs }: { db: Db; now: () => n
     /** Reads what has ended since the last poll; all of it at the first. */
     async poll(): Promise<void> {
       const time = now()
-      add(await db.sessions.endedSince(newest - OVERLAP_MS, time))
+      // Not after now: a row from a clock that is ahead must not hide those of the others.
+      add(await db.sessions.endedSince(Math.min(newest, time) - OVERLAP_MS - maxWaitMs, time))
       readAt = time
     },
     has: (id: string) => untilOf.has(id),

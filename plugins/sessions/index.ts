@@ -4,8 +4,8 @@
  */
 import type { FastifyBaseLogger, FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
-import type { Parts } from '../../app.ts'
 import type { Config } from '../../config.ts'
+import type { Parts } from '../../parts.ts'
 import { fail } from '../../schemas/errors.ts'
 import type { Client, Session } from '../../schemas/session.ts'
 import type { TokenAnswer } from '../../schemas/tokens.ts'
@@ -33,7 +33,12 @@ interface Needs extends Pick<Parts, 'config' | 'now' | 'randomBytes' | 'newId'> 
 
 function createSessions({ config, now, randomBytes, newId, db, accessTokens, keys, log }: Needs) {
   const refreshTokens = createRefreshTokens(keys.derive('refresh-token-mac'))
-  const ended = createEndedList({ db, now, stalenessMs: config.REVOCATION_MAX_STALENESS * 1000 })
+  const ended = createEndedList({
+    db,
+    now,
+    stalenessMs: config.REVOCATION_MAX_STALENESS * 1000,
+    maxWaitMs: config.DB_MAX_WAIT_MS,
+  })
   const graceMs = config.REFRESH_GRACE * 1000
 
   /** A session that is not in the database yet, and its first token. */
@@ -82,7 +87,8 @@ function createSessions({ config, now, randomBytes, newId, db, accessTokens, key
   ): Promise<Session | undefined> {
     if (!state || !isLive(state, time)) fail('INVALID_REFRESH_TOKEN')
     const { session } = state
-    const recent = session.rotatedAt !== null && time - session.rotatedAt < graceMs
+    // An age below 0 is another instance's clock; without a grace nothing is recent.
+    const recent = graceMs > 0 && session.rotatedAt !== null && time - session.rotatedAt < graceMs
     if (generation > session.generation) {
       // A restored backup: the person has a token that the row has not reached.
       log.warn({ sessionId: session.id }, 'a refresh token is ahead of its session')
@@ -104,7 +110,7 @@ function createSessions({ config, now, randomBytes, newId, db, accessTokens, key
       lastUsedAt: time,
       ...lifetimes(config, time, session.createdAt),
     }
-    return (await db.sessions.rotate(session, next, graceMs)) ? next : undefined
+    return (await db.sessions.rotate(session, next)) ? next : undefined
   }
 
   return {

@@ -5,7 +5,6 @@ import type { createEndedList } from './ended.ts'
 
 const POLL_MS = 1000
 const MINUTE_MS = 60_000
-const PURGE_BATCH = 500
 /** Ended sessions are told by the applications' clocks; further apart than this they may be missed. */
 const CLOCKS_APART_MS = 5000
 
@@ -17,9 +16,9 @@ interface Needs {
 
 export function startTimers(app: FastifyInstance, { db, now, ended }: Needs): void {
   every(app, POLL_MS, 'reading the list of ended sessions', () => ended.poll())
-  every(app, MINUTE_MS, 'purging sessions', async () => {
+  every(app, MINUTE_MS, 'purging sessions', async (closing) => {
     ended.forget()
-    while ((await db.sessions.purge(now(), PURGE_BATCH)) > 0);
+    while (!closing() && (await db.sessions.purge(now())) > 0);
   })
   every(app, MINUTE_MS, 'comparing the clocks', () => compareClocks(app, db, now))
 }
@@ -33,8 +32,11 @@ export async function compareClocks({ log }: Pick<FastifyInstance, 'log'>, db: D
   log.error(clocks, 'the clocks of the database and of this machine are more than 5 s apart')
 }
 
+/** A job of the timers; one that goes on for long asks whether the app is closing. */
+type Work = (closing: () => boolean) => Promise<void>
+
 /** Does `work` at once and then `ms` after each time it was done, while the app listens. A failure is logged once, until it goes well again. */
-function every(app: FastifyInstance, ms: number, what: string, work: () => Promise<void>): void {
+function every(app: FastifyInstance, ms: number, what: string, work: Work): void {
   let timer: NodeJS.Timeout | undefined
   let running = Promise.resolve()
   let closed = false
@@ -42,7 +44,7 @@ function every(app: FastifyInstance, ms: number, what: string, work: () => Promi
 
   async function tick(): Promise<void> {
     try {
-      await work()
+      await work(() => closed)
       failing = false
     } catch (err) {
       if (!failing) app.log.error({ err }, `${what} failed`)

@@ -1,7 +1,7 @@
 /** GET and PATCH /user/me: the person of the access token. */
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from '@sinclair/typebox'
-import type { Parts } from '../../app.ts'
+import type { Parts } from '../../parts.ts'
 import { sessionOf } from '../../plugins/access.ts'
 import { dbOf } from '../../plugins/db/index.ts'
 import { errors, fail } from '../../schemas/errors.ts'

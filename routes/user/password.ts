@@ -1,7 +1,7 @@
 /** PUT /user/password: a new password. Every older session ends, the asking one too. */
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from '@sinclair/typebox'
-import type { Parts } from '../../app.ts'
+import type { Parts } from '../../parts.ts'
 import { sessionOf } from '../../plugins/access.ts'
 import { credentialsOf } from '../../plugins/credentials.ts'
 import { clientOf } from '../../plugins/headers.ts'

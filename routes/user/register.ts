@@ -1,7 +1,7 @@
 /** POST /user/register: makes an account and logs it in. */
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from '@sinclair/typebox'
-import type { Parts } from '../../app.ts'
+import type { Parts } from '../../parts.ts'
 import { dbOf } from '../../plugins/db/index.ts'
 import { clientOf } from '../../plugins/headers.ts'
 import { passwordsOf } from '../../plugins/passwords/index.ts'

@@ -3,7 +3,7 @@ import { execFileSync } from 'node:child_process'
 import type { Worker } from 'node:worker_threads'
 import Fastify from 'fastify'
 import t from 'tap'
-import type { Parts } from '../../../app.ts'
+import type { Parts } from '../../../parts.ts'
 import plugin, { createPasswords, passwordsOf } from '../../../plugins/passwords/index.ts'
 import { createQueue, type Turn } from '../../../plugins/passwords/queue.ts'
 
