@@ -13,13 +13,12 @@ import type { Config } from './config.ts'
 import type { Parts } from './parts.ts'
 import { demandAccess } from './plugins/access.ts'
 import { answerClientError, answerFrameworkError } from './plugins/errors.ts'
-import { requestIds } from './plugins/headers.ts'
+import { HEAD_LIMIT, requestIds } from './plugins/headers.ts'
 import { trustedProxies } from './schemas/config.ts'
 
 type Options = Pick<Parts, 'config'> & Partial<Omit<Parts, 'newId'>>
 
 const BODY_LIMIT = 32 * 1024
-const HEAD_LIMIT = 16 * 1024
 const ARRIVAL_MS = 15_000
 const MAX_CONNECTIONS = 10_000
 

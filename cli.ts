@@ -1,7 +1,8 @@
 #!/usr/bin/env node
 /** The commands, their help and exit codes: 0 done, 1 failed, 2 not understood. */
 import { migrate } from './commands/migrate.ts'
-import { run, serve, VERSION } from './server.ts'
+import { run, serve } from './server.ts'
+import { VERSION } from './version.ts'
 
 interface Command {
   summary: string

@@ -1,5 +1,5 @@
 /** The process: builds the app, listens, and stops without losing what is under way. `latchkey serve` is this too. */
-import { readFileSync } from 'node:fs'
+import { realpathSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { type App, buildApp } from './app.ts'
 import { type Config, readConfig } from './config.ts'
@@ -14,14 +14,10 @@ const SAME_SIGNAL_MS = 1000
 
 /** Runs the service until a signal stops it. Throws where it cannot start. */
 export async function serve(config: Config = readConfig()): Promise<void> {
-  const app = await buildApp({ config })
-  stopOnSignals(app)
-  try {
-    await app.listen({ host: config.HOST, port: config.PORT })
-  } catch (error) {
-    await app.close()
-    throw error
-  }
+  let app: App | undefined
+  stopOnSignals(() => app)
+  app = await buildApp({ config })
+  await app.listen({ host: config.HOST, port: config.PORT })
   greet(app)
 }
 
@@ -41,19 +37,22 @@ export function endOfLife(version: string): string | undefined {
   return `Node.js ${version} is of a line that gets no security fixes any more; run Latchkey on 22, 24 or 26.`
 }
 
-function stopOnSignals(app: App): void {
+/** Also while the app is being built, which may wait for the database: then nothing is under way yet. */
+function stopOnSignals(running: () => App | undefined): void {
   let stopping = 0
   const stop = async (signal: string) => {
     if (stopping > 0) {
       if (Date.now() - stopping > SAME_SIGNAL_MS) process.exit(1)
-      return
+      return undefined
     }
     stopping = Date.now()
+    const app = running()
+    if (!app) return process.exit(0)
     app.log.info(`${signal}: stopping`)
     setTimeout(() => app.server.closeAllConnections(), DRAIN_MS)
     setTimeout(() => process.exit(0), DRAIN_MS + LAST_MS)
     await app.close()
-    process.exit(0)
+    return process.exit(0)
   }
   process.on('SIGTERM', stop).on('SIGINT', stop)
 }
@@ -68,6 +67,5 @@ export async function run(command: () => Promise<void>): Promise<void> {
   }
 }
 
-export const VERSION: string = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')).version
-
-if (process.argv[1] === fileURLToPath(import.meta.url)) await run(serve)
+// By whatever path this file was started.
+if (process.argv[1] && realpathSync(process.argv[1]) === fileURLToPath(import.meta.url)) await run(serve)

@@ -5,7 +5,6 @@ import { dbOf } from '../plugins/db/index.ts'
 
 export async function migrate(): Promise<void> {
   const app = await buildApp({ config: readConfig(), routes: false })
-  await app.ready()
   process.stdout.write(`${dbOf(app).name} is up to date.\n`)
   await app.close()
 }

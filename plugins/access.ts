@@ -70,9 +70,9 @@ function createGate({ accessTokens, sessions, now }: Needs) {
 
   async function bySession(request: FastifyRequest): Promise<Bearer> {
     const { id, userId } = await byToken(request)
-    const state = await sessions.live(id)
-    if (state?.person === undefined || state.session.userId !== userId) return fail('INVALID_TOKEN')
-    return { id, userId, roles: state.person.roles }
+    const living = await sessions.live(id)
+    if (living?.account.id !== userId) return fail('INVALID_TOKEN')
+    return { id, userId, roles: living.account.roles }
   }
 
   return async (request: FastifyRequest, access: Access): Promise<Bearer | null> => {

@@ -45,10 +45,9 @@ function createCredentials({ db, limits, passwords, sessions }: Needs) {
       }),
 
     /** Does `deed` with the account of a session, whose password is asked for again. Throws WRONG_PASSWORD, RATE_LIMITED, OVERLOADED. */
-    asOneself: <T>({ id, userId }: Bearer, password: string, ip: string, deed: Deed<T>) =>
+    asOneself: <T>({ id }: Bearer, password: string, ip: string, deed: Deed<T>) =>
       untilDone(async () => {
-        const account = (await sessions.live(id)) && (await db.users.byId(userId))
-        if (!account) return fail('INVALID_TOKEN')
+        const { account } = (await sessions.live(id)) ?? fail('INVALID_TOKEN')
         const { ok, renewed } = await verify(account, { email: account.email }, password, ip)
         if (!ok) fail('WRONG_PASSWORD')
         return deed(account, renewed)

@@ -10,7 +10,7 @@ import fp from 'fastify-plugin'
 import FindMyWay, { type HTTPMethod } from 'find-my-way'
 import Negotiator from 'negotiator'
 import { type Code, ERRORS, errorBody, Failure, type Language } from '../schemas/errors.ts'
-import { HEADERS, setHeaders } from './headers.ts'
+import { HEAD_LIMIT, HEADERS, setHeaders } from './headers.ts'
 
 /** What Fastify's own errors are in our table; any other with a status below 500 is a request that cannot be read. */
 const CODES_OF_FASTIFY: Record<string, Code> = {
@@ -89,7 +89,8 @@ export function answerClientError(error: Error & { code?: string }, socket: Sock
 
 /** Which methods each address takes: Fastify knows, but does not tell. */
 function createAddresses() {
-  const router = FindMyWay()
+  // As long as app.ts lets parameters be; the head's limit bounds both.
+  const router = FindMyWay({ maxParamLength: HEAD_LIMIT })
   return {
     add: (method: string | string[], url: string) => router.on(method as HTTPMethod | HTTPMethod[], url, () => {}),
     /** The methods of the address, or an empty list where there is nothing. */
@@ -104,6 +105,8 @@ export default fp(
     app.setNotFoundHandler(async () => {
       throw new Failure('NOT_FOUND', {})
     })
+    // A tunnel is asked for: Node leaves its socket to whoever listens.
+    app.server.on('connect', (_request, socket) => answerClientError(new Error('CONNECT'), socket as Socket))
     const addresses = createAddresses()
     app.addHook('onRoute', ({ method, url }) => {
       if (!addresses.methods(url).includes(String(method))) addresses.add(method, url)

@@ -12,6 +12,8 @@ import { trustedProxies } from '../schemas/config.ts'
 import { fail } from '../schemas/errors.ts'
 import type { Client } from '../schemas/session.ts'
 
+/** Bytes of a request's head. */
+export const HEAD_LIMIT = 16 * 1024
 const REQUEST_ID = /^[\w.-]{1,64}$/
 
 /** OWASP REST Security Cheat Sheet: an API's answers are no documents. They may hold tokens or personal data, so nobody stores them. */

@@ -61,7 +61,7 @@ export const Settings = Type.Object({
 
 export type Config = Readonly<Static<typeof Settings>>
 
-/** What each format asks for, in words; the second is an example. */
+/** What each format asks for, and how to say so. */
 export const FORMATS: Record<string, { check: (text: string) => boolean; wants: string }> = {
   'database-url': {
     check: (text) => databaseAddress(text) !== undefined,

@@ -1,8 +1,6 @@
 /** A session: one login on one device, as its person sees it and as the database holds it. */
 import { type Static, Type } from '@sinclair/typebox'
-import { Id } from './user.ts'
-
-const Timestamp = Type.String({ format: 'date-time' })
+import { Id, Timestamp } from './user.ts'
 
 export const SessionView = Type.Object(
   {

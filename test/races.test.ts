@@ -35,45 +35,38 @@ async function count(app: TestApp, table: string): Promise<number> {
   return Number(row!.n)
 }
 
-const disable = (app: TestApp) =>
-  app.sql('UPDATE users SET disabled_at = ? WHERE username = ?', [app.clock.time, 'ann'])
+const disable = (app: TestApp, { tokens }: Person) =>
+  app.sql('UPDATE users SET disabled_at = ? WHERE id = ?', [app.clock.time, tokens.user.id])
 const storeForeign = (app: TestApp) =>
   app.sql('UPDATE users SET password_hash = ? WHERE username = ?', [bcrypt.hashSync(PASSWORD, 4), 'ann'])
 
-/** What makes a verified password worthless, and how many sessions live after it. */
-const DEEDS: [name: string, deed: (app: TestApp, ann: Person) => Promise<unknown>, living: number][] = [
-  ['a password change', (_app, ann) => changePassword(ann), 1],
+/** What makes a verified password or a refresh token worthless, and how many sessions live after it. */
+const DEEDS: [name: string, deed: (app: TestApp, person: Person) => Promise<unknown>, living: number][] = [
+  ['a password change', (_app, person) => changePassword(person), 1],
   ['disabling', disable, 1],
-  ['deletion', (_app, ann) => ann.post('/user/delete', { password: PASSWORD }), 0],
+  ['deletion', (_app, person) => person.post('/user/delete', { password: PASSWORD }), 0],
 ]
 
 for (const [name, deed, left] of DEEDS) {
-  onEachEngine(t, `a login between its hash and its session, against ${name}`, async (t, engine) => {
-    for (const at of ['verify', 'login'] as const) {
-      const app = await startApp(t, engine)
-      const ann = await app.register('ann')
-      const wall =
-        at === 'verify'
-          ? stall(passwordsOf(app.server), 'verify', 'after')
-          : stall(dbOf(app.server).users, 'login', 'before')
-      const late = login(app, PASSWORD)
+  onEachEngine(t, `a login and a refresh, against ${name}`, async (t, engine) => {
+    const app = await startApp(t, engine)
+    const walls = {
+      'a login before its session': () => stall(dbOf(app.server).users, 'login', 'before'),
+      'a login after its hash': () => stall(passwordsOf(app.server), 'verify', 'after'),
+      'a refresh before its rotation': () => stall(dbOf(app.server).sessions, 'rotate', 'before'),
+    }
+    for (const [index, [what, build]] of Object.entries(walls).entries()) {
+      const ann = await app.register(`ann${index}`)
+      const wall = build()
+      const late = what.includes('login')
+        ? app.anon.post('/user/login', { username: `ann${index}`, password: PASSWORD })
+        : refresh(app, ann.tokens.refresh_token)
       await wall.arrival
       await deed(app, ann)
       wall.release()
-      t.equal(codeOf(await late), '401 INVALID_CREDENTIALS', at)
-      t.equal(await living(app), left, 'no session was opened')
+      t.equal(codeOf(await late), `401 INVALID_${what.includes('login') ? 'CREDENTIALS' : 'REFRESH_TOKEN'}`, what)
+      t.equal(await living(app), left * (index + 1), 'no session was opened')
     }
-  })
-
-  onEachEngine(t, `a refresh before its rotation, against ${name}`, async (t, engine) => {
-    const app = await startApp(t, engine)
-    const ann = await app.register('ann')
-    const wall = stall(dbOf(app.server).sessions, 'rotate', 'before')
-    const late = refresh(app, ann.tokens.refresh_token)
-    await wall.arrival
-    await deed(app, ann)
-    wall.release()
-    t.equal(codeOf(await late), '401 INVALID_REFRESH_TOKEN')
     const [row] = await app.sql<{ n: number }>('SELECT SUM(generation) AS n FROM sessions')
     t.equal(Number(row!.n), 0, 'nothing was rotated')
   })

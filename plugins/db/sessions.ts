@@ -1,6 +1,7 @@
 /** The table `sessions`. What two requests can race for is decided by a conditional UPDATE and its count. */
 import type { Session } from '../../schemas/session.ts'
 import type { Account } from '../../schemas/user.ts'
+import { ACCOUNT_COLUMNS, type AccountRow, accountOf } from './accounts.ts'
 import type { Engine, Statement } from './engine.ts'
 
 /** A session that has ended, and until when an access token of its may be alive. */
@@ -10,17 +11,17 @@ export interface Ended {
   endedAt: number
 }
 
-/** A session with what rules it and its person. */
+/** A session with its person, and whether it has ended. */
 export interface SessionState {
   session: Session
   ended: boolean
-  /** Of its person: undefined where the account is gone. */
-  person: Pick<Account, 'roles' | 'disabled'> | undefined
+  /** Its person: undefined where the account is gone. */
+  account: Account | undefined
 }
 
 interface Row {
   id: string
-  user_id: string
+  session_user_id: string
   handle_hash: string
   generation: number
   created_at: number
@@ -33,14 +34,15 @@ interface Row {
   user_agent: string
 }
 
-type StateRow = Row & { person: string | null; roles: string | null; disabled_at: number | null }
+/** Joined: without the person's columns where the account is gone. */
+type StateRow = Row & (AccountRow | { user_id: null })
 
 const COLUMNS =
-  's.id, s.user_id, s.handle_hash, s.generation, s.created_at, s.last_used_at, s.rotated_at, s.expires_at, s.ended_at, s.until, s.ip, s.user_agent'
+  's.id, s.user_id AS session_user_id, s.handle_hash, s.generation, s.created_at, s.last_used_at, s.rotated_at, s.expires_at, s.ended_at, s.until, s.ip, s.user_agent'
 
 const sessionOf = (row: Row): Session => ({
   id: row.id,
-  userId: row.user_id,
+  userId: row.session_user_id,
   handleHash: row.handle_hash,
   generation: row.generation,
   createdAt: row.created_at,
@@ -55,10 +57,7 @@ const sessionOf = (row: Row): Session => ({
 const stateOf = (row: StateRow): SessionState => ({
   session: sessionOf(row),
   ended: row.ended_at !== null,
-  person:
-    row.person === null
-      ? undefined
-      : { roles: (row.roles ?? '').split(' ').filter(Boolean), disabled: row.disabled_at !== null },
+  account: row.user_id === null ? undefined : accountOf(row),
 })
 
 /** Ids are made here and are ASCII: anything else names no session, and no collation is asked whether it does. */
@@ -71,7 +70,7 @@ const ENDED = 'SELECT id, until, ended_at AS endedAt FROM sessions'
 export function createSessionsTable(engine: Engine) {
   async function state(condition: string, value: string): Promise<SessionState | undefined> {
     const [row] = await engine.all<StateRow>(
-      `SELECT ${COLUMNS}, u.id AS person, u.roles, u.disabled_at FROM sessions s LEFT JOIN users u ON u.id = s.user_id WHERE ${condition} = ?`,
+      `SELECT ${COLUMNS}, ${ACCOUNT_COLUMNS} FROM sessions s LEFT JOIN users u ON u.id = s.user_id WHERE ${condition} = ?`,
       [value],
     )
     return row && stateOf(row)
@@ -124,11 +123,8 @@ export function createSessionsTable(engine: Engine) {
 
     /** Ends all living sessions of a person, but for `except`. */
     async endAll(userId: string, time: number, except = ''): Promise<void> {
-      await engine.run('UPDATE sessions SET ended_at = ? WHERE user_id = ? AND ended_at IS NULL AND id <> ?', [
-        time,
-        userId,
-        except,
-      ])
+      const { sql, values } = endAllOf(userId, time, except)
+      await engine.run(sql, values)
     },
 
     /** The sessions of a person that ended at just this time. */
@@ -179,8 +175,11 @@ export function insertSession(session: Session): Statement {
   }
 }
 
-export function endAllOf(userId: string, time: number): Statement {
-  return { sql: 'UPDATE sessions SET ended_at = ? WHERE user_id = ? AND ended_at IS NULL', values: [time, userId] }
+export function endAllOf(userId: string, time: number, except = ''): Statement {
+  return {
+    sql: 'UPDATE sessions SET ended_at = ? WHERE user_id = ? AND ended_at IS NULL AND id <> ?',
+    values: [time, userId, except],
+  }
 }
 
 /**

@@ -6,41 +6,18 @@ import { canonicalEmail, canonicalUsername } from '../../schemas/identifiers.ts'
 import type { Name } from '../../schemas/name.ts'
 import type { Session } from '../../schemas/session.ts'
 import type { Account } from '../../schemas/user.ts'
+import { ACCOUNT_COLUMNS, type AccountRow, accountOf } from './accounts.ts'
 import { type Engine, type Statement, UniqueViolation } from './engine.ts'
 import { endAllOf, endOldest, insertSession } from './sessions.ts'
 
 export type Taken = 'EMAIL_TAKEN' | 'USERNAME_TAKEN'
 
-interface Row {
-  id: string
-  username: string
-  email: string
-  email_verified: number
-  roles: string
-  password_hash: string
-  disabled_at: number | null
-  created_at: number
-  updated_at: number
-}
-
-const COLUMNS = 'id, username, email, email_verified, roles, password_hash, disabled_at, created_at, updated_at'
-
-const accountOf = (row: Row): Account => ({
-  id: row.id,
-  username: row.username,
-  email: row.email,
-  emailVerified: row.email_verified === 1,
-  roles: row.roles.split(' ').filter(Boolean),
-  passwordHash: row.password_hash,
-  disabled: row.disabled_at !== null,
-  createdAt: row.created_at,
-  updatedAt: row.updated_at,
-})
-
 export function createUsers(engine: Engine, maxSessions: number) {
   async function one(condition: string, value: string | undefined): Promise<Account | undefined> {
     if (value === undefined) return undefined
-    const [row] = await engine.all<Row>(`SELECT ${COLUMNS} FROM users WHERE ${condition} = ?`, [value])
+    const [row] = await engine.all<AccountRow>(`SELECT ${ACCOUNT_COLUMNS} FROM users u WHERE u.${condition} = ?`, [
+      value,
+    ])
     return row && accountOf(row)
   }
 

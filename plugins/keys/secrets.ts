@@ -28,8 +28,9 @@ export function createSecrets(config: Config): (purpose: Purpose) => [Buffer, ..
 
 /** Where the generated SECRET of a SQLite file lies. */
 export function secretFile(config: Config): string {
-  const address = databaseAddress(config.DATABASE_URL)!
-  return `${address.kind === 'sqlite' ? address.file : 'latchkey'}.secret`
+  // config.ts demands a SECRET for every other database.
+  const { file } = databaseAddress(config.DATABASE_URL) as { file: string }
+  return `${file}.secret`
 }
 
 /** Reads the SECRET beside the SQLite file, made at the first start. */

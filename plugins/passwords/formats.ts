@@ -1,7 +1,7 @@
 /**
  * How a password is stored and compared. What is stored is passlib's bcrypt_sha256, version 2:
  * `$bcrypt-sha256$v=2,t=2b,r=COST$SALT$DIGEST`, so that a password counts whole, and not up to bcrypt's 72 bytes.
- * Synchronous on purpose: it runs inside the threads of queue.ts, never on libuv's pool (docs/performance.md).
+ * Synchronous on purpose: it runs inside the threads of queue.ts, never on libuv's pool, which files and DNS use too.
  */
 import { createHmac, timingSafeEqual } from 'node:crypto'
 // Imported whole, since a test records the calls of `hashSync`: that is how it sees that a decoy was really hashed.

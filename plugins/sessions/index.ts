@@ -1,26 +1,23 @@
 /**
- * Sessions: opens, rotates and ends them, and gives the two tokens of each. What races is decided in plugins/db; what a
- * token presented for refresh means is judged here.
+ * Sessions: opens, refreshes and ends them, and gives the two tokens of each. What races is decided in plugins/db; what a
+ * refresh token means is judged in judge.ts.
  */
 import type { FastifyBaseLogger, FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
-import type { Config } from '../../config.ts'
 import type { Parts } from '../../parts.ts'
 import { fail } from '../../schemas/errors.ts'
 import type { Client, Session } from '../../schemas/session.ts'
 import type { TokenAnswer } from '../../schemas/tokens.ts'
 import { type Account, userOf } from '../../schemas/user.ts'
 import { type Db, dbOf } from '../db/index.ts'
-import type { SessionState } from '../db/sessions.ts'
 import type { Taken } from '../db/users.ts'
 import { type AccessTokens, accessTokensOf } from '../jwt.ts'
 import { type Keys, keysOf } from '../keys/index.ts'
 import { createEndedList } from './ended.ts'
+import { createJudge } from './judge.ts'
+import { lifetimes, livingOf } from './living.ts'
 import { createRefreshTokens, hashOf } from './refresh-token.ts'
 import { startTimers } from './timers.ts'
-
-/** An answer within the grace writes nothing, so its access token may be younger by as much than the row says. */
-const LONGEST_GRACE = 300
 
 export type Scope = 'local' | 'others' | 'global'
 
@@ -39,7 +36,6 @@ function createSessions({ config, now, randomBytes, newId, db, accessTokens, key
     stalenessMs: config.REVOCATION_MAX_STALENESS * 1000,
     maxWaitMs: config.DB_MAX_WAIT_MS,
   })
-  const graceMs = config.REFRESH_GRACE * 1000
 
   /** A session that is not in the database yet, and its first token. */
   function draft(userId: string, client: Client) {
@@ -79,39 +75,7 @@ function createSessions({ config, now, randomBytes, newId, db, accessTokens, key
     ended.add(await db.sessions.endedOf(userId, time))
   }
 
-  /** Moves the session on where token `generation` may do that. Gives the session that the answer shows; undefined: judge anew. */
-  async function judge(
-    state: SessionState | undefined,
-    generation: number,
-    time: number,
-  ): Promise<Session | undefined> {
-    if (!state || !isLive(state, time)) fail('INVALID_REFRESH_TOKEN')
-    const { session } = state
-    // An age below 0 is another instance's clock; without a grace nothing is recent.
-    const recent = graceMs > 0 && session.rotatedAt !== null && time - session.rotatedAt < graceMs
-    if (generation > session.generation) {
-      // A restored backup: the person has a token that the row has not reached.
-      log.warn({ sessionId: session.id }, 'a refresh token is ahead of its session')
-      return fail('INVALID_REFRESH_TOKEN')
-    }
-    if (recent && generation >= session.generation - 1) return session
-    if (generation === session.generation) return rotate(session, time)
-    if (!(await db.sessions.end(session.userId, session.id, time))) return undefined
-    await note(session.userId, time)
-    log.warn({ sessionId: session.id }, 'a refresh token was used again, its session has been ended')
-    return fail('REFRESH_TOKEN_REUSED')
-  }
-
-  async function rotate(session: Session, time: number): Promise<Session | undefined> {
-    const next: Session = {
-      ...session,
-      generation: session.generation + 1,
-      rotatedAt: time,
-      lastUsedAt: time,
-      ...lifetimes(config, time, session.createdAt),
-    }
-    return (await db.sessions.rotate(session, next)) ? next : undefined
-  }
+  const judge = createJudge({ db, config, log, note })
 
   return {
     ended,
@@ -153,10 +117,8 @@ function createSessions({ config, now, randomBytes, newId, db, accessTokens, key
       const handleHash = hashOf(token.handle)
       for (;;) {
         const time = now()
-        const session = await judge(await db.sessions.byHandle(handleHash), token.generation, time)
-        if (session === undefined) continue
-        const account = (await db.users.byId(session.userId)) ?? fail('INVALID_REFRESH_TOKEN')
-        return answer(account, session, token.handle, time)
+        const living = await judge(await db.sessions.byHandle(handleHash), token.generation, time)
+        if (living) return answer(living.account, living.session, token.handle, time)
       }
     },
 
@@ -164,14 +126,11 @@ function createSessions({ config, now, randomBytes, newId, db, accessTokens, key
     async ofRefreshToken(text: string): Promise<Session | undefined> {
       const token = refreshTokens.read(text)
       const state = token && (await db.sessions.byHandle(hashOf(token.handle)))
-      return state && isLive(state, now()) ? state.session : undefined
+      return livingOf(state, now())?.session
     },
 
-    /** The state of a session that lives, with its person; undefined where it has ended, expired, or its person is disabled or gone. */
-    async live(id: string): Promise<SessionState | undefined> {
-      const state = await db.sessions.byId(id)
-      return state && isLive(state, now()) ? state : undefined
-    },
+    /** A session that lives, with its person; undefined where it has ended, expired, or its person is disabled or gone. */
+    live: async (id: string) => livingOf(await db.sessions.byId(id), now()),
 
     list: (userId: string) => db.sessions.list(userId, now()),
 
@@ -185,18 +144,6 @@ function createSessions({ config, now, randomBytes, newId, db, accessTokens, key
       return done
     },
   }
-}
-
-/** Ends at whole seconds, so that a token's `exp` can reach them. */
-function lifetimes(config: Config, time: number, start: number): Pick<Session, 'expiresAt' | 'until'> {
-  const seconds = Math.floor(time / 1000)
-  const end = Math.min(seconds + config.REFRESH_TOKEN_TTL, Math.floor(start / 1000) + config.SESSION_MAX_AGE)
-  const exp = Math.min(seconds + config.ACCESS_TOKEN_TTL, end)
-  return { expiresAt: end * 1000, until: (exp + LONGEST_GRACE) * 1000 }
-}
-
-function isLive({ session, ended, person }: SessionState, time: number): boolean {
-  return !ended && time < session.expiresAt && person !== undefined && !person.disabled
 }
 
 export type Sessions = ReturnType<typeof createSessions>

@@ -1,0 +1,233 @@
+/** The schema: ten starts at once, steps that are run again, a newer version beside, and the lease that guards it all. */
+import t, { type Test } from 'tap'
+import { buildApp } from '../../app.ts'
+import type { Engine as Database } from '../../plugins/db/engine.ts'
+import { createLeases } from '../../plugins/db/leases.ts'
+import { migrate } from '../../plugins/db/migrate.ts'
+import { MIGRATIONS } from '../../plugins/db/migrations.ts'
+import { keysOf } from '../../plugins/keys/index.ts'
+import { connect, createEngine, type Engine, onEachEngine } from '../engines.ts'
+import { PASSWORD, randomName } from '../helper.ts'
+import { node, settingsOf } from '../process.ts'
+import { account, configOf, only, openRoom, type Room, randomId, session } from './room.ts'
+
+const skip = process.env.TEST_MYSQL_URL ? false : 'no MariaDB server'
+
+const LEASE_MS = 30_000
+/** The pause between two looks at a lease that somebody else holds. */
+const LOOKS_MS = 100
+
+/** What is in a database, as its own schema tells it, without the rows. */
+async function schemaOf(engine: Database, kind: Engine['name']): Promise<unknown[]> {
+  if (kind === 'sqlite') return engine.all('SELECT type, name, tbl_name, sql FROM sqlite_master ORDER BY type, name')
+  const columns = await engine.all(
+    `SELECT table_name AS t, column_name AS c, column_type AS type, collation_name AS collation, is_nullable AS nullable
+      FROM information_schema.columns WHERE table_schema = DATABASE() ORDER BY table_name, ordinal_position`,
+  )
+  const keys = await engine.all(
+    `SELECT table_name AS t, index_name AS i, column_name AS c, non_unique AS many
+      FROM information_schema.statistics WHERE table_schema = DATABASE() ORDER BY table_name, index_name, seq_in_index`,
+  )
+  return [...columns, ...keys]
+}
+
+const stepsOf = async (engine: Database) =>
+  (await engine.all<{ step: number }>('SELECT step FROM migrations ORDER BY step')).map(({ step }) => step)
+const allSteps = MIGRATIONS.map((_, step) => step)
+
+/** Whether the room does its work. */
+async function works(t: Test, { db }: Room): Promise<void> {
+  const ann = account()
+  t.equal(await db.users.register(ann, session(ann.id)), undefined)
+  t.strictSame(await db.users.byId(ann.id), ann)
+}
+
+t.test('ten starts at once on a new database all succeed and make one key', { skip }, async (t) => {
+  const url = await createEngine(t, 'mariadb').databaseUrl()
+  const config = configOf(url, { DB_POOL_SIZE: '2', BCRYPT_COST: '10', HASH_MAX_WAIT_MS: '60000' })
+  const apps = await Promise.all(Array.from({ length: 10 }, () => buildApp({ config })))
+  t.teardown(() => Promise.all(apps.map((app) => app.close())))
+  const room = await openRoom(t, url)
+  t.strictSame(await stepsOf(room.engine), allSteps)
+  const keys = await room.db.keys.all()
+  t.equal(keys.length, 1)
+  for (const app of apps) t.equal(keysOf(app).current().kid, keys[0]?.kid)
+  const username = randomName()
+  const body = { username, email: `${username}@example.com`, password: PASSWORD }
+  const made = await apps[0]!.inject({ method: 'POST', url: '/user/register', payload: body })
+  const headers = { authorization: `Bearer ${made.json().access_token}` }
+  for (const app of apps) t.equal((await app.inject({ url: '/user/me', headers })).statusCode, 200)
+})
+
+t.test('ten commands at once on a new SQLite file all succeed and make one key', async (t) => {
+  const url = await createEngine(t, 'sqlite').databaseUrl()
+  const rooms = await Promise.all(Array.from({ length: 10 }, () => openRoom(t, url)))
+  t.strictSame(await stepsOf(rooms[0]!.engine), allSteps)
+  for (const { db } of rooms) t.equal((await db.keys.all()).length, 1)
+})
+
+onEachEngine(t, 'a start that was killed is finished by the next one', async (t, engine) => {
+  const url = await engine.databaseUrl()
+  const first = await openRoom(t, url)
+  const schema = await schemaOf(first.engine, engine.name)
+  const ann = account()
+  await first.db.users.register(ann, session(ann.id))
+  const keys = await first.db.keys.all()
+  for (const step of allSteps.toReversed()) {
+    // Killed after the change and before its note: the worst moment there is.
+    await first.engine.run('DELETE FROM migrations WHERE step >= ?', [step])
+    const next = await openRoom(t, url)
+    t.strictSame(await stepsOf(next.engine), allSteps, `again from step ${step}`)
+    t.strictSame(await schemaOf(next.engine, engine.name), schema, `again from step ${step}`)
+    await next.close()
+  }
+  t.strictSame(await first.db.users.byId(ann.id), ann, 'and nothing is lost')
+  t.strictSame(await first.db.keys.all(), keys)
+})
+
+onEachEngine(t, 'a start that was killed within the change is finished too', async (t, engine) => {
+  const url = await engine.databaseUrl()
+  const first = await openRoom(t, url)
+  const schema = await schemaOf(first.engine, engine.name)
+  await first.engine.run('DELETE FROM migrations WHERE step >= ?', [2])
+  for (const index of ['sessions_of_user', 'sessions_ended', 'sessions_expiring'])
+    await first.engine.define(`DROP INDEX ${index}${engine.name === 'sqlite' ? '' : ' ON sessions'}`)
+  await first.engine.define('DROP TABLE signing_keys')
+  const next = await openRoom(t, url)
+  t.strictSame(await stepsOf(next.engine), allSteps)
+  t.strictSame(new Set(await schemaOf(next.engine, engine.name)), new Set(schema))
+  t.equal((await next.db.keys.all()).length, 1)
+  await works(t, next)
+})
+
+onEachEngine(t, 'a newer version may have been there', async (t, engine) => {
+  const url = await engine.databaseUrl()
+  const newer = await openRoom(t, url)
+  await newer.engine.define('ALTER TABLE users ADD COLUMN colour INTEGER')
+  await newer.engine.define("ALTER TABLE sessions ADD COLUMN device INTEGER NOT NULL DEFAULT '7'")
+  for (const step of [MIGRATIONS.length, MIGRATIONS.length + 1])
+    await newer.engine.run('INSERT INTO migrations (step, applied_at) VALUES (?, ?)', [step, 1])
+  const older = await openRoom(t, url)
+  await works(t, older)
+  t.equal(await only(older.engine, 'SELECT COUNT(*) AS n FROM migrations'), MIGRATIONS.length + 2)
+})
+
+onEachEngine(t, 'a start with nothing to do changes nothing and waits for nobody', async (t, engine) => {
+  const url = await engine.databaseUrl()
+  const first = await openRoom(t, url)
+  const notes = await first.engine.all('SELECT * FROM migrations')
+  const hour = first.clock.time + 3_600_000
+  await first.engine.run("UPDATE leases SET holder = 'somebody', expires_at = ?", [hour])
+  const next = await openRoom(t, url)
+  await works(t, next)
+  t.strictSame(await first.engine.all('SELECT * FROM migrations'), notes)
+  t.equal(await only(first.engine, 'SELECT holder FROM leases'), 'somebody')
+})
+
+onEachEngine(t, 'a lease that has run out is taken over, and whoever lost it stops', async (t, engine) => {
+  const url = await engine.databaseUrl()
+  const [slow, next] = [await openRoom(t, url), await openRoom(t, url)]
+  const name = `lease ${randomId()}`
+  const steps: string[] = []
+  let takenOver = () => {}
+  const overtaken = new Promise<void>((resolve) => {
+    takenOver = resolve
+  })
+  let entered = () => {}
+  const inside = new Promise<void>((resolve) => {
+    entered = resolve
+  })
+  const lost = slow.db.withLease(name, async (check) => {
+    steps.push('slow: one')
+    await check()
+    entered()
+    await overtaken
+    await check()
+    steps.push('slow: two')
+  })
+  await inside
+  next.clock.time = slow.clock.time + LEASE_MS + LOOKS_MS
+  await next.db.withLease(name, async (check) => {
+    steps.push('next: one')
+    takenOver()
+    await t.rejects(lost, { message: `The lease ${name} was lost to another instance.` })
+    // Nor has the one that lost it given it back in the other's name.
+    t.equal(await only(next.engine, 'SELECT expires_at FROM leases WHERE name = ?', [name]), next.clock.time + LEASE_MS)
+    await check()
+    steps.push('next: two')
+  })
+  t.strictSame(steps, ['slow: one', 'next: one', 'next: two'])
+  t.equal(await only(next.engine, 'SELECT expires_at FROM leases WHERE name = ?', [name]), 0, 'given back')
+})
+
+onEachEngine(t, 'a lease that has not run out is waited for', async (t, engine) => {
+  const url = await engine.databaseUrl()
+  const [dead, next] = [await openRoom(t, url), await openRoom(t, url)]
+  const name = `lease ${randomId()}`
+  const holds = createLeases(
+    dead.engine,
+    () => dead.clock.time,
+    () => 'a dead one',
+  )
+  await holds(name, async () => {
+    let taken = false
+    next.clock.time = dead.clock.time + LEASE_MS - 1
+    const waiting = next.db.withLease(name, async () => {
+      taken = true
+    })
+    // Its first look comes before this answer does, on the one connection of SQLite and on any of the pool.
+    await next.db.ping()
+    await only(next.engine, 'SELECT COUNT(*) AS n FROM leases WHERE name = ?', [name])
+    t.notOk(taken)
+    next.clock.time++
+    await waiting
+    t.ok(taken)
+  })
+})
+
+onEachEngine(t, 'migrations stop where the lease is lost, and the winner finishes', async (t, engine) => {
+  const url = await engine.databaseUrl()
+  const { engine: database, clock, db } = await openRoom(t, url)
+  await database.run('DELETE FROM migrations WHERE step > ?', [0])
+  // The thief strikes when the second step is written down.
+  let stolen = false
+  const robbed: Database = {
+    ...database,
+    run: async (sql, values) => {
+      const count = await database.run(sql, values)
+      if (sql.startsWith('INSERT INTO migrations') && !stolen) {
+        stolen = true
+        await database.run("UPDATE leases SET holder = 'a thief', expires_at = ?", [clock.time + LEASE_MS])
+      }
+      return count
+    },
+  }
+  await t.rejects(
+    migrate(robbed, () => clock.time, randomId),
+    {
+      message: 'The lease setup was lost to another instance.',
+    },
+  )
+  t.strictSame(await stepsOf(database), [0, 1])
+  t.equal(await only(database, "SELECT holder FROM leases WHERE name = 'setup'"), 'a thief')
+  clock.time += LEASE_MS
+  await migrate(database, () => clock.time, randomId)
+  t.strictSame(await stepsOf(database), allSteps)
+  await db.ping()
+})
+
+onEachEngine(t, 'latchkey migrate brings a new database up to date and may be said again', async (t, engine) => {
+  const url = await engine.databaseUrl()
+  const said: string[] = []
+  for (const _ of [1, 2]) {
+    const running = node(t, ['dist/cli.js', 'migrate'], settingsOf(url))
+    t.equal(await running.ended, 0)
+    said.push(running.stdout() + running.stderr())
+  }
+  t.match(said[0], /^(SQLite|MySQL) [^\n]+ is up to date\.\n$/)
+  t.equal(said[1], said[0])
+  const connection = await connect(url)
+  t.strictSame((await connection.sql('SELECT step FROM migrations ORDER BY step')).length, MIGRATIONS.length)
+  t.equal((await connection.sql('SELECT kid FROM signing_keys')).length, 1)
+  await connection.close()
+})
