@@ -56,7 +56,7 @@ const users: Record<string, Behaviour> = {
     t.strictSame(await db.sessions.byId(first.id), {
       session: first,
       ended: false,
-      person: { roles: ['admin', 'a.b-c_d'], disabled: false },
+      account: ann,
     })
   },
 
@@ -417,17 +417,17 @@ const users: Record<string, Behaviour> = {
 const sessions: Record<string, Behaviour> = {
   async 'byId and byHandle give the session with its person'(t, { db, engine, person }) {
     const { account: ann, session: one } = await person({ roles: ['admin'] })
-    const wanted = { session: one, ended: false, person: { roles: ['admin'], disabled: false } }
+    const wanted = { session: one, ended: false, account: ann }
     t.strictSame(await db.sessions.byId(one.id), wanted)
     t.strictSame(await db.sessions.byHandle(one.handleHash), wanted)
     t.equal(await db.sessions.byId(one.handleHash), undefined)
     t.equal(await db.sessions.byHandle(one.id), undefined)
     t.equal(await db.sessions.byHandle(one.handleHash.toUpperCase()), undefined)
     await disable(engine, ann.id)
-    t.match(await db.sessions.byId(one.id), { ended: false, person: { disabled: true } })
+    t.match(await db.sessions.byId(one.id), { ended: false, account: { disabled: true } })
     await disable(engine, ann.id, null)
     await db.sessions.end(ann.id, one.id, T0)
-    t.match(await db.sessions.byHandle(one.handleHash), { ended: true, person: { disabled: false } })
+    t.match(await db.sessions.byHandle(one.handleHash), { ended: true, account: { disabled: false } })
   },
 
   async 'list shows the living sessions of one person, the newest first'(t, { db, person, login }) {
