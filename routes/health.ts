@@ -2,7 +2,7 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from '@sinclair/typebox'
 import { dbOf } from '../plugins/db/index.ts'
-import { errors } from '../schemas/errors.ts'
+import { errors } from '../schemas/error-responses.ts'
 
 const Health = Type.Object({ status: Type.Literal('ok') }, { description: 'All is well' })
 

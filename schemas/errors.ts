@@ -3,7 +3,6 @@
  * layer answers, and `fail`, the only way to raise one.
  */
 import { STATUS_CODES } from 'node:http'
-import { type TSchema, Type } from '@sinclair/typebox'
 
 export type Language = 'en' | 'ko'
 
@@ -142,58 +141,4 @@ export function errorBody({ code, statusCode, particulars }: Failure, language: 
     message: (RULES[fault.rule] ?? RULES.format!)[language],
   }))
   return { ...body, details }
-}
-
-const Details = Type.Array(
-  Type.Object({
-    field: Type.String({ description: 'JSON Pointer to the member, or `?name` for one of the query' }),
-    rule: Type.String(),
-    message: Type.String(),
-  }),
-)
-
-/** Any request can end in one of these. */
-const ALWAYS: Code[] = [
-  'BAD_REQUEST',
-  'REQUEST_TIMEOUT',
-  'HEADERS_TOO_LARGE',
-  'EXPECTATION_FAILED',
-  'INTERNAL',
-  'UNAVAILABLE',
-]
-const WITH_BODY: Code[] = ['MALFORMED_BODY', 'VALIDATION_FAILED', 'BODY_TOO_LARGE', 'UNSUPPORTED_MEDIA_TYPE']
-const WITH_TOKEN: Code[] = ['UNAUTHENTICATED', 'TOKEN_EXPIRED', 'INVALID_TOKEN']
-const GROUPS = { body: WITH_BODY, token: WITH_TOKEN }
-
-/**
- * The `response` schemas of a route's errors, one a status, each with its codes.
- * Takes codes and the groups `body` (the route takes one) and `token` (it asks for one); what any request can meet comes by itself.
- */
-export function errors(...names: (Code | keyof typeof GROUPS)[]): Record<number, TSchema> {
-  const wanted = new Set<Code>([
-    ...ALWAYS,
-    ...names.flatMap((name) => (name in GROUPS ? GROUPS[name as 'body'] : [name as Code])),
-  ])
-  if (wanted.has('BAD_REQUEST') && !names.includes('body')) wanted.add('BODY_TOO_LARGE')
-  const byStatus: Record<number, TSchema> = {}
-  for (const status of new Set([...wanted].map((code) => ERRORS[code].status))) {
-    byStatus[status] = errorSchema(
-      status,
-      CODES.filter((code) => wanted.has(code) && ERRORS[code].status === status),
-    )
-  }
-  return byStatus
-}
-
-function errorSchema(status: number, codes: Code[]): TSchema {
-  return Type.Object(
-    {
-      statusCode: Type.Integer(),
-      code: Type.String({ enum: codes }),
-      error: Type.String(),
-      message: Type.String(),
-      ...(codes.includes('VALIDATION_FAILED') && { details: Type.Optional(Details) }),
-    },
-    { description: `${STATUS_CODES[status]}: ${codes.join(', ')}` },
-  )
 }

@@ -2,7 +2,7 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from '@sinclair/typebox'
 import { keysOf } from '../../plugins/keys/index.ts'
-import { errors } from '../../schemas/errors.ts'
+import { errors } from '../../schemas/error-responses.ts'
 
 const Jwk = Type.Object({
   kty: Type.String(),

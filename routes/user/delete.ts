@@ -5,7 +5,7 @@ import { sessionOf } from '../../plugins/access.ts'
 import { credentialsOf } from '../../plugins/credentials.ts'
 import { clientOf } from '../../plugins/headers.ts'
 import { sessionsOf } from '../../plugins/sessions/index.ts'
-import { errors } from '../../schemas/errors.ts'
+import { errors } from '../../schemas/error-responses.ts'
 import { Password } from '../../schemas/password.ts'
 
 const Body = Type.Object({ password: Password }, { additionalProperties: false })

@@ -4,7 +4,7 @@ import { Type } from '@sinclair/typebox'
 import { credentialsOf } from '../../plugins/credentials.ts'
 import { clientOf } from '../../plugins/headers.ts'
 import { sessionsOf } from '../../plugins/sessions/index.ts'
-import { errors } from '../../schemas/errors.ts'
+import { errors } from '../../schemas/error-responses.ts'
 import { Password } from '../../schemas/password.ts'
 import { TokenAnswer } from '../../schemas/tokens.ts'
 

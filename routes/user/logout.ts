@@ -3,7 +3,8 @@ import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from '@sinclair/typebox'
 import { sessionOf } from '../../plugins/access.ts'
 import { type Scope, sessionsOf } from '../../plugins/sessions/index.ts'
-import { errors, fail } from '../../schemas/errors.ts'
+import { errors } from '../../schemas/error-responses.ts'
+import { fail } from '../../schemas/errors.ts'
 import { RefreshToken, Success } from '../../schemas/tokens.ts'
 
 const Query = Type.Object({

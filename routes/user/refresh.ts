@@ -2,7 +2,7 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from '@sinclair/typebox'
 import { sessionsOf } from '../../plugins/sessions/index.ts'
-import { errors } from '../../schemas/errors.ts'
+import { errors } from '../../schemas/error-responses.ts'
 import { RefreshToken, TokenAnswer } from '../../schemas/tokens.ts'
 
 const Body = Type.Object({ refresh_token: RefreshToken }, { additionalProperties: false })

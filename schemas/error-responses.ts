@@ -1,0 +1,60 @@
+/** The errors of a route as its response schemas: what the OpenAPI document names on every route. */
+import { STATUS_CODES } from 'node:http'
+import { type TSchema, Type } from '@sinclair/typebox'
+import { CODES, type Code, ERRORS } from './errors.ts'
+
+const Details = Type.Array(
+  Type.Object({
+    field: Type.String({ description: 'JSON Pointer to the member, or `?name` for one of the query' }),
+    rule: Type.String(),
+    message: Type.String(),
+  }),
+)
+
+/** Any request can end in one of these. */
+const ALWAYS: Code[] = [
+  'BAD_REQUEST',
+  'REQUEST_TIMEOUT',
+  'BODY_TOO_LARGE',
+  'EXPECTATION_FAILED',
+  'HEADERS_TOO_LARGE',
+  'INTERNAL',
+  'UNAVAILABLE',
+]
+
+/** What a route adds that takes a body, and one that asks for a token. */
+const GROUPS = {
+  body: ['MALFORMED_BODY', 'VALIDATION_FAILED', 'UNSUPPORTED_MEDIA_TYPE'],
+  token: ['UNAUTHENTICATED', 'TOKEN_EXPIRED', 'INVALID_TOKEN'],
+} satisfies Record<string, Code[]>
+
+type Group = keyof typeof GROUPS
+
+/** The `response` schemas of a route's errors, one a status, each with its codes. What any request can meet comes by itself. */
+export function errors(...names: (Code | Group)[]): Record<number, TSchema> {
+  const wanted = new Set([...ALWAYS, ...names.flatMap((name): Code[] => GROUPS[name as Group] ?? [name as Code])])
+  const codes = CODES.filter((code) => wanted.has(code))
+  const statuses = new Set(codes.map((code) => ERRORS[code].status))
+  return Object.fromEntries(
+    [...statuses].map((status) => [
+      status,
+      errorSchema(
+        status,
+        codes.filter((code) => ERRORS[code].status === status),
+      ),
+    ]),
+  )
+}
+
+function errorSchema(status: number, codes: Code[]): TSchema {
+  return Type.Object(
+    {
+      statusCode: Type.Integer(),
+      code: Type.String({ enum: codes }),
+      error: Type.String(),
+      message: Type.String(),
+      ...(codes.includes('VALIDATION_FAILED') && { details: Type.Optional(Details) }),
+    },
+    { description: `${STATUS_CODES[status]}: ${codes.join(', ')}` },
+  )
+}
