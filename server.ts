@@ -17,8 +17,17 @@ export async function serve(config: Config = readConfig()): Promise<void> {
   let app: App | undefined
   stopOnSignals(() => app)
   app = await buildApp({ config })
-  await app.listen({ host: config.HOST, port: config.PORT })
+  await listen(app, config)
   greet(app)
+}
+
+async function listen(app: App, { HOST: host, PORT: port }: Config): Promise<void> {
+  try {
+    await app.listen({ host, port })
+  } catch (cause) {
+    const { code } = cause as NodeJS.ErrnoException
+    throw new Error(`Latchkey cannot listen on ${host}:${port} (${code}). Does something else listen there?`, { cause })
+  }
 }
 
 /** Where it listens, which database, where to go on: one line. */

@@ -2,15 +2,17 @@
 // Tests that need a silent or dead database start one of their own and pause or kill it.
 
 import { type ChildProcess, execFile, spawn } from 'node:child_process'
-import { randomInt } from 'node:crypto'
+import { randomBytes, randomInt } from 'node:crypto'
 import { once } from 'node:events'
 import { accessSync, constants } from 'node:fs'
-import { mkdir, readFile, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { createServer, type Socket } from 'node:net'
+import { tmpdir } from 'node:os'
 import { delimiter, join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { promisify } from 'node:util'
 import mysql from 'mysql2/promise'
+import type { Test } from 'tap'
 
 export interface Mariadb {
   /** For a user with all privileges; names no database. */
@@ -57,6 +59,22 @@ export async function startMariadb(dir: string): Promise<Mariadb> {
     pause: () => signal(server, 'SIGSTOP'),
     resume: () => signal(server, 'SIGCONT'),
   }
+}
+
+/** A server of one test's own, which it may pause and kill. Gone when the test ends. */
+export async function ownMariadb(t: Test): Promise<Mariadb & { databaseUrl: () => Promise<string> }> {
+  const folder = await mkdtemp(join(tmpdir(), 'latchkey-mariadb-'))
+  t.teardown(() => rm(folder, { recursive: true, force: true }))
+  const mariadb = await startMariadb(folder)
+  t.teardown(mariadb.stop)
+  const databaseUrl = async () => {
+    const name = `test_${randomBytes(8).toString('hex')}`
+    const connection = await mysql.createConnection(mariadb.url)
+    await connection.query(`CREATE DATABASE ${name}`)
+    await connection.end()
+    return `${mariadb.url}/${name}`
+  }
+  return { ...mariadb, databaseUrl }
 }
 
 function findInstaller(): string | undefined {
@@ -126,17 +144,15 @@ async function start(program: string, dir: string, port: number, url: string): P
   return server
 }
 
-/** A test run that is killed must leave no server behind: a shell waits for our end of its pipe to close. */
-function killWithUs(server: ChildProcess): void {
+/** A test run that is killed must leave no process behind: a shell waits for our end of its pipe to close. */
+export function killWithUs(child: ChildProcess, group = false): void {
   const script = 'read -r _; kill -KILL "$0"'
-  const watcher = spawn('sh', ['-c', script, String(server.pid)], {
-    stdio: ['pipe', 'ignore', 'ignore'],
-    detached: true,
-  })
+  const target = String(group ? -child.pid! : child.pid)
+  const watcher = spawn('sh', ['-c', script, target], { stdio: ['pipe', 'ignore', 'ignore'], detached: true })
   watcher.unref()
   const pipe = watcher.stdin as Socket
   pipe.unref()
-  server.once('exit', () => watcher.kill('SIGKILL'))
+  child.once('exit', () => watcher.kill('SIGKILL'))
 }
 
 async function ready(server: ChildProcess, url: string, log: string): Promise<void> {

@@ -5,9 +5,12 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { connect, type Socket } from 'node:net'
 import { createInterface } from 'node:readline'
+import { setTimeout as pause } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import type { Test } from 'tap'
 import type { TokenAnswer } from '../schemas/tokens.ts'
+import { PASSWORD, randomName } from './helper.ts'
+import { killWithUs } from './mariadb.ts'
 
 export const ROOT = fileURLToPath(new URL('../../', import.meta.url))
 
@@ -38,6 +41,7 @@ export function start(
   { group = false } = {},
 ): Running {
   const child = spawn(program, args, { cwd: ROOT, env: { ...process.env, ...env }, detached: group })
+  killWithUs(child, group)
   let stdout = ''
   let stderr = ''
   child.stderr.setEncoding('utf8').on('data', (text) => {
@@ -143,6 +147,18 @@ export function client(origin: string): Ask {
 }
 
 export const bearer = ({ access_token }: TokenAnswer) => ({ authorization: `Bearer ${access_token}` })
+
+/** A person who was not there yet. */
+export async function register(ask: Ask, username = randomName()): Promise<TokenAnswer> {
+  const answer = await ask('POST /user/register', { username, email: `${username}@example.com`, password: PASSWORD })
+  if (answer.status !== 201) throw new Error(`${answer.status} ${JSON.stringify(answer.body)}`)
+  return answer.body
+}
+
+/** Asks until the answer is the wanted one. What never comes ends with the file's own timeout. */
+export async function until(ask: () => Promise<boolean>): Promise<void> {
+  while (!(await ask())) await pause(20)
+}
 
 /** A connection whose every byte the test sees. */
 export interface Wire {

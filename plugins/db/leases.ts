@@ -36,14 +36,20 @@ export function createLeases(engine: Engine, now: () => number, newId: () => str
 
   /** Keeps the lease while a step takes long; the next step is stopped where that failed. */
   function keep(name: string) {
-    let held = true
-    const timer = setInterval(async () => {
-      held &&= await take(name).catch(() => false)
+    let held = Promise.resolve(true)
+    const renew = async (before: Promise<boolean>) => (await before) && take(name).catch(() => false)
+    const timer = setInterval(() => {
+      held = renew(held)
     }, LEASE_MS / 3).unref()
     return {
-      stop: () => clearInterval(timer),
+      /** Waits for a renewal that is under way: it must not come after the release. */
+      async stop() {
+        clearInterval(timer)
+        await held
+      },
       async check() {
-        if (!held || !(await take(name))) throw new Error(`The lease ${name} was lost to another instance.`)
+        held = renew(held)
+        if (!(await held)) throw new Error(`The lease ${name} was lost to another instance.`)
       },
     }
   }
@@ -56,7 +62,7 @@ export function createLeases(engine: Engine, now: () => number, newId: () => str
     try {
       return await work(lease.check)
     } finally {
-      lease.stop()
+      await lease.stop()
       await engine.run('UPDATE leases SET expires_at = 0 WHERE name = ? AND holder = ?', [name, holder])
     }
   }

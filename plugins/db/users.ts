@@ -30,10 +30,11 @@ export function createUsers(engine: Engine, maxSessions: number) {
     /** The account of a name as somebody typed it; undefined too where no account can have such a name. */
     byName: (name: Name) => ('email' in name ? byEmail(name.email) : byUsername(name.username)),
 
-    /** Which of the two names an account has already; the e-mail where both are. */
+    /** Which of the two names an account has already; the e-mail where both are, so it is asked for last: who is there by then has both. */
     async taken(email: string, username: string): Promise<Taken | undefined> {
+      const namesake = await byUsername(username)
       if (await byEmail(email)) return 'EMAIL_TAKEN'
-      return (await byUsername(username)) && 'USERNAME_TAKEN'
+      return namesake && 'USERNAME_TAKEN'
     },
 
     /** Makes the account and its first session. The unique indexes judge whether a name is taken. */

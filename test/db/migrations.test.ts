@@ -1,6 +1,6 @@
 /** The schema: ten starts at once, steps that are run again, a newer version beside, and the lease that guards it all. */
 import t, { type Test } from 'tap'
-import { buildApp } from '../../app.ts'
+import { type App, buildApp } from '../../app.ts'
 import type { Engine as Database } from '../../plugins/db/engine.ts'
 import { createLeases } from '../../plugins/db/leases.ts'
 import { migrate } from '../../plugins/db/migrate.ts'
@@ -8,7 +8,7 @@ import { MIGRATIONS } from '../../plugins/db/migrations.ts'
 import { keysOf } from '../../plugins/keys/index.ts'
 import { connect, createEngine, type Engine, onEachEngine } from '../engines.ts'
 import { PASSWORD, randomName } from '../helper.ts'
-import { node, settingsOf } from '../process.ts'
+import { node, settingsOf, until } from '../process.ts'
 import { account, configOf, only, openRoom, type Room, randomId, session } from './room.ts'
 
 const skip = process.env.TEST_MYSQL_URL ? false : 'no MariaDB server'
@@ -64,6 +64,30 @@ t.test('ten commands at once on a new SQLite file all succeed and make one key',
   const rooms = await Promise.all(Array.from({ length: 10 }, () => openRoom(t, url)))
   t.strictSame(await stepsOf(rooms[0]!.engine), allSteps)
   for (const { db } of rooms) t.equal((await db.keys.all()).length, 1)
+})
+
+onEachEngine(t, 'of instances that all find no key one makes it', async (t, engine) => {
+  const url = await engine.databaseUrl()
+  const first = await openRoom(t, url)
+  await first.engine.run('DELETE FROM signing_keys')
+  const looks = [0, 0, 0]
+  const starting: Promise<App>[] = []
+  await first.db.withLease('setup', async () => {
+    for (const index of looks.keys()) {
+      const now = () => {
+        looks[index]!++
+        return first.clock.time
+      }
+      starting.push(buildApp({ config: configOf(url), routes: false, now }))
+    }
+    // Each look at a lease asks for the time: all of them are waiting for it.
+    await until(async () => looks.every((count) => count > 5))
+  })
+  const apps = await Promise.all(starting)
+  t.teardown(() => Promise.all(apps.map((app) => app.close())))
+  const keys = await first.db.keys.all()
+  t.equal(keys.length, 1)
+  for (const app of apps) t.equal(keysOf(app).current().kid, keys[0]?.kid)
 })
 
 onEachEngine(t, 'a start that was killed is finished by the next one', async (t, engine) => {
