@@ -4,7 +4,6 @@ import { User } from './user.ts'
 
 export const RefreshToken = Type.String({
   minLength: 1,
-  maxLength: 512,
   description: 'Opaque; comes with every token answer',
   examples: ['lkr_AX9m…'],
 })

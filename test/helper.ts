@@ -25,6 +25,16 @@ export interface Answer<Body = Record<string, unknown>> {
   headers: Record<string, string | string[] | number | undefined>
 }
 
+/** The status, and the code of an error: `409 EMAIL_TAKEN`. */
+export const codeOf = ({ status, body }: Answer): string => (status < 400 ? `${status}` : `${status} ${body.code}`)
+
+/** How often each outcome came about. */
+export function tally(answers: Answer[]): Record<string, number> {
+  const counts: Record<string, number> = {}
+  for (const answer of answers) counts[codeOf(answer)] = (counts[codeOf(answer)] ?? 0) + 1
+  return counts
+}
+
 type Settings = Record<string, string | undefined>
 
 /** A fresh service on a fresh database of this engine. Closed when the test ends. */
