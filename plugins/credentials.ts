@@ -60,7 +60,7 @@ async function untilDone<T>(attempt: () => Promise<T | undefined>): Promise<T> {
     const result = await attempt()
     if (result !== undefined) return result
   }
-  return fail('UNAVAILABLE', { retryAfter: 1 })
+  return fail('UNAVAILABLE')
 }
 
 export type Credentials = ReturnType<typeof createCredentials>

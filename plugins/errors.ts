@@ -71,7 +71,7 @@ const CODES_OF_PARSER: Record<string, Code> = {
 export function answerClientError(error: Error & { code?: string }, socket: Socket): void {
   const { _httpMessage: begun } = socket as Socket & { _httpMessage?: { headersSent: boolean } }
   if (error.code === 'ECONNRESET' || !socket.writable || begun?.headersSent) return void socket.destroy()
-  const failure = new Failure(CODES_OF_PARSER[error.code ?? ''] ?? 'BAD_REQUEST', {})
+  const failure = new Failure(CODES_OF_PARSER[error.code ?? ''] ?? 'BAD_REQUEST')
   const body = JSON.stringify(errorBody(failure, 'en'))
   const head = [
     `HTTP/1.1 ${failure.statusCode} ${errorBody(failure, 'en').error}`,
@@ -103,7 +103,7 @@ export default fp(
     app.setErrorHandler(answer)
     // For a page of the documentation that is not there; all else is answered below, before it comes to a handler.
     app.setNotFoundHandler(async () => {
-      throw new Failure('NOT_FOUND', {})
+      throw new Failure('NOT_FOUND')
     })
     // A tunnel is asked for: Node leaves its socket to whoever listens.
     app.server.on('connect', (_request, socket) => answerClientError(new Error('CONNECT'), socket as Socket))
@@ -113,8 +113,8 @@ export default fp(
     })
     app.addHook('onRequest', async (request, reply) => {
       if (!request.is404) return undefined
-      const methods = addresses.methods(request.raw.url ?? '')
-      if (methods.length === 0) throw new Failure('NOT_FOUND', {})
+      const methods = addresses.methods(request.url)
+      if (methods.length === 0) throw new Failure('NOT_FOUND')
       const allow = [...methods, 'OPTIONS'].join(', ')
       if (request.method === 'OPTIONS') return reply.code(204).header('allow', allow).send()
       throw new Failure('METHOD_NOT_ALLOWED', { allow })

@@ -30,7 +30,7 @@ export function requestIds(config: Config): (request: IncomingMessage) => string
   const trusted = trustedProxies(config.TRUSTED_PROXIES)
   return ({ headers, socket }) => {
     const given = headers['x-request-id']
-    const fits = typeof given === 'string' && REQUEST_ID.test(given) && trusted(socket.remoteAddress ?? '')
+    const fits = typeof given === 'string' && REQUEST_ID.test(given) && trusted(String(socket.remoteAddress))
     return fits ? given : randomUUID()
   }
 }
@@ -43,7 +43,7 @@ export function setHeaders(request: FastifyRequest, reply: FastifyReply): void {
 /** Who asks: the address that trusted proxies vouch for, and the browser's own words, without control characters. */
 export function clientOf(request: FastifyRequest): Client {
   // What a proxy passes on need not be an address; then the proxy itself is all that is known.
-  const ip = isIP(request.ip) ? request.ip : (request.socket.remoteAddress ?? '')
+  const ip = isIP(request.ip) ? request.ip : String(request.socket.remoteAddress)
   const agent = (request.headers['user-agent'] ?? '').replace(/\p{Cc}/gu, '')
   return { ip: ip.slice(0, 255), userAgent: [...agent].slice(0, 255).join('') }
 }
@@ -54,7 +54,9 @@ const HOST = /^[\w.~!$&'()*+,;=%:[\]-]*$/
 /** RFC 9112, section 3.2: exactly one Host in HTTP/1.1, and one that can be one. */
 function hasOneHost({ raw }: FastifyRequest): boolean {
   const hosts = raw.rawHeaders.filter((name, index) => index % 2 === 0 && name.toLowerCase() === 'host')
-  return (hosts.length === 1 && HOST.test(raw.headers.host ?? '')) || (hosts.length === 0 && raw.httpVersion === '1.0')
+  return (
+    (hosts.length === 1 && HOST.test(String(raw.headers.host))) || (hosts.length === 0 && raw.httpVersion === '1.0')
+  )
 }
 
 export default fp(
@@ -65,7 +67,7 @@ export default fp(
     })
     app.addHook('onRequest', async (request, reply) => {
       setHeaders(request, reply)
-      if (closing) fail('UNAVAILABLE', { retryAfter: 1 })
+      if (closing) fail('UNAVAILABLE')
       if (!hasOneHost(request)) fail('BAD_REQUEST')
       const { expect } = request.headers
       if (expect !== undefined && expect.toLowerCase() !== '100-continue') fail('EXPECTATION_FAILED')

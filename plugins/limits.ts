@@ -35,8 +35,15 @@ export interface Guesser {
   ip: string
 }
 
-/** Says that the bound would be passed if all that are running failed. */
-const FULL = Symbol('full')
+/** Says that the bound would be passed if all that are running failed. Wait until the next of them is decided. */
+class Full extends Error {
+  readonly decided: Promise<void>
+
+  constructor({ decided }: Running) {
+    super()
+    this.decided = new Promise((resolve) => decided.push(resolve))
+  }
+}
 
 function createLimits({ now }: Pick<Parts, 'now'>) {
   /** Only a failure, which costs a hash, makes an entry: requests that cost nothing push nobody out. */
@@ -56,7 +63,7 @@ function createLimits({ now }: Pick<Parts, 'now'>) {
   function begin(key: string): void {
     refuseTooMany(key)
     const others = running.get(key) ?? { count: 0, decided: [] }
-    if (failuresOf(key).count + others.count >= MOST) throw FULL
+    if (failuresOf(key).count + others.count >= MOST) throw new Full(others)
     others.count++
     running.set(key, others)
   }
@@ -99,13 +106,9 @@ function createLimits({ now }: Pick<Parts, 'now'>) {
         try {
           return await attempt(key, verify)
         } catch (error) {
-          if (error !== FULL) throw error
+          if (!(error instanceof Full)) throw error
+          await error.decided
         }
-        await new Promise<void>((resolve) => {
-          const others = running.get(key)
-          if (others) others.decided.push(resolve)
-          else resolve()
-        })
       }
     },
   }

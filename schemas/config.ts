@@ -111,7 +111,6 @@ export function databaseAddress(url: string): DatabaseAddress | undefined {
 
 /** RFC 8414, section 2: an issuer has no query or fragment. */
 function isIssuer(text: string): boolean {
-  if (text === '') return true
   return URL.canParse(text) && /^https?:$/.test(new URL(text).protocol) && !/[?#\s]/.test(text)
 }
 

@@ -106,7 +106,7 @@ export interface Fault {
 
 interface Particulars {
   details?: Fault[]
-  /** Seconds after which a try may succeed, for 429 and 503. */
+  /** Seconds after which a try may succeed, for 429 and 503; 1 where nothing is known. */
   retryAfter?: number
   /** The methods that the address takes, for 405. */
   allow?: string
@@ -119,7 +119,7 @@ export class Failure extends Error {
   readonly statusCode: number
   readonly particulars: Particulars
 
-  constructor(code: Code, particulars: Particulars) {
+  constructor(code: Code, particulars: Particulars = {}) {
     super(ERRORS[code].en, { cause: particulars.cause })
     this.code = code
     this.statusCode = ERRORS[code].status
@@ -134,7 +134,7 @@ export function fail(code: Code, particulars: Particulars = {}): never {
 
 /** The body of an error answer. */
 export function errorBody({ code, statusCode, particulars }: Failure, language: Language) {
-  const body = { statusCode, code, error: STATUS_CODES[statusCode] ?? 'Error', message: ERRORS[code][language] }
+  const body = { statusCode, code, error: STATUS_CODES[statusCode], message: ERRORS[code][language] }
   if (!particulars.details) return body
   const details = particulars.details.map((fault) => ({
     ...fault,

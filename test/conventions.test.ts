@@ -167,6 +167,8 @@ t.test('every fault of a body is told at once', async (t) => {
     '/username format',
     '/username minLength',
   ])
+  const text = await app.anon.post('/user/register', '"\\u0000"', { 'content-type': JSON_TYPE })
+  t.strictSame(faultsOf(text), ['/ characters', '/ type'])
   t.ok(answer.body.details.every(({ message }: { message: unknown }) => typeof message === 'string' && message))
   const broken = await app.anon.post('/user/register', '{"email":"a\\u0000@example.com","x":1,"password":"short"}', {
     'content-type': JSON_TYPE,
@@ -656,6 +658,7 @@ t.test('what is sent on a socket', async (t) => {
   const chunked = `${post}Transfer-Encoding: chunked\r\n\r\n`
   const cases: [name: string, bytes: string, code: Code | 200][] = [
     ['plain', `${get}\r\n`, 200],
+    ['a tunnel', 'CONNECT a:443 HTTP/1.1\r\nHost: a\r\n\r\n', 'BAD_REQUEST'],
     ['no Host', 'GET /health/live HTTP/1.1\r\n\r\n', 'BAD_REQUEST'],
     ['two Hosts', `${get}Host: b\r\n\r\n`, 'BAD_REQUEST'],
     ['twice the same Host', `${get}host: a\r\n\r\n`, 'BAD_REQUEST'],

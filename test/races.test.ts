@@ -215,3 +215,16 @@ onEachEngine(t, 'logins at the same time leave no more than MAX_SESSIONS', async
   t.strictSame(tally(await Promise.all([1, 2, 3, 4, 5].map(() => login(app, PASSWORD)))), { 200: 5 })
   t.equal(await living(app), 2)
 })
+
+onEachEngine(t, 'an account that changes each time is given up, not judged for ever', async (t, engine) => {
+  const app = await startApp(t, engine)
+  await app.register('ann')
+  const { users } = dbOf(app.server)
+  let tries = 0
+  users.login = async () => {
+    tries++
+    return undefined
+  }
+  t.equal(codeOf(await login(app, PASSWORD)), '503 UNAVAILABLE')
+  t.equal(tries, 3)
+})

@@ -1,4 +1,5 @@
 /** The process as people run it: start, faults, signals, the command line, and two instances side by side. */
+import { existsSync } from 'node:fs'
 import { setTimeout as pause } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import { endOfLife } from '../server.ts'
@@ -43,6 +44,18 @@ t.test('the start says in one line where it is, which database it has and where 
   t.equal(service.stdout().match(/security fixes/g)?.length, endOfLife(process.versions.node) ? 1 : undefined)
   t.equal(service.stderr(), '')
 })
+
+t.test(
+  'on a terminal the start is for people to read',
+  { skip: existsSync('/usr/bin/script') ? false : 'no script' },
+  async (t) => {
+    const env = { ...settingsOf(await sqlite(t)), TERM: 'xterm' }
+    const service = start(t, ['/usr/bin/script', '-qec', 'exec node dist/server.js', '/dev/null'], env, { group: true })
+    t.match(await service.line(/Latchkey listens on/), /INFO.*Latchkey listens on http:/)
+    service.signal('SIGTERM')
+    await service.ended
+  },
+)
 
 t.test('a line of Node.js past its end is named', async (t) => {
   for (const version of ['22.23.4', '24.0.0', '26.12.1', '27.0.0']) t.equal(endOfLife(version), undefined, version)

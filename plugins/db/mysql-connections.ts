@@ -34,7 +34,7 @@ export async function bounded<T>(
   work: (connection: PoolConnection) => Promise<T>,
 ): Promise<T> {
   const timer = new AbortController()
-  const late = pause(left, undefined, { signal: timer.signal }).then(() => fail('UNAVAILABLE', { retryAfter: 1 }))
+  const late = pause(left, undefined, { signal: timer.signal }).then(() => fail('UNAVAILABLE'))
   // Once the races below are decided, nobody else hears of it.
   late.catch(() => {})
   try {
@@ -78,7 +78,7 @@ export function translate(error: unknown): unknown {
   const errno = errnoOf(error)
   if (error instanceof Failure) return error
   if (errno === DUPLICATE) return new UniqueViolation()
-  if (errno === 0 || AWAY.has(errno)) return new Failure('UNAVAILABLE', { retryAfter: 1, cause: error })
+  if (errno === 0 || AWAY.has(errno)) return new Failure('UNAVAILABLE', { cause: error })
   // The message quotes values, which may be personal; the log gets the number and the state.
   return new Error(`The database refused a statement: errno ${errno}, ${(error as { sqlState?: string }).sqlState}`)
 }

@@ -75,19 +75,27 @@ export async function openMysql(
 
 async function reach(settings: PoolOptions, patienceMs: number, say: (message: string) => void): Promise<void> {
   const end = Date.now() + patienceMs
-  for (let tries = 0; ; tries++) {
-    try {
-      const connection = await mysql.createConnection(settings)
-      return connection.destroy()
-    } catch (error) {
-      const { code, errno } = error as { code?: string; errno?: number }
-      const where = `The database at ${settings.host}:${settings.port}`
-      if (REFUSED.has(errno ?? 0))
-        throw new Error(`${where} refuses this user or has no database ${settings.database} (${code}).`)
-      if (Date.now() > end) throw new Error(`${where} did not answer within ${patienceMs / 1000} s (${code}).`)
-      if (tries === 0) say(`${where} does not answer yet (${code}); waiting up to ${patienceMs / 1000} s.`)
-    }
+  const where = `The database at ${settings.host}:${settings.port}`
+  let waiting = false
+  for (let error = await tryOnce(settings); error; error = await tryOnce(settings)) {
+    const { code } = error as { code?: string }
+    if (REFUSED.has(errnoOf(error)))
+      throw new Error(`${where} refuses this user or has no database ${settings.database} (${code}).`)
+    if (Date.now() > end) throw new Error(`${where} did not answer within ${patienceMs / 1000} s (${code}).`)
+    if (!waiting) say(`${where} does not answer yet (${code}); waiting up to ${patienceMs / 1000} s.`)
+    waiting = true
     await pause(250)
+  }
+}
+
+/** Connects once, and gives what stood against it. */
+async function tryOnce(settings: PoolOptions): Promise<unknown> {
+  try {
+    const connection = await mysql.createConnection(settings)
+    connection.destroy()
+    return undefined
+  } catch (error) {
+    return error
   }
 }
 

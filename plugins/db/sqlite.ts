@@ -115,16 +115,17 @@ function hold(file: string): Database.Database {
   }
 }
 
-async function untilUnlocked<T>(work: () => T, end: number): Promise<T> {
+/** Tries until `end`, by performance.now(); exported for the faults that only a test can bring about. */
+export async function untilUnlocked<T>(work: () => T, end: number): Promise<T> {
   for (;;) {
-    if (performance.now() > end) fail('UNAVAILABLE', { retryAfter: 1 })
+    if (performance.now() > end) fail('UNAVAILABLE')
     try {
       return work()
     } catch (error) {
       const code = String((error as { code?: string }).code)
       if (code === 'SQLITE_CONSTRAINT_UNIQUE' || code === 'SQLITE_CONSTRAINT_PRIMARYKEY') throw new UniqueViolation()
       if (!AWAY.test(code)) throw error
-      if (!code.startsWith('SQLITE_BUSY')) fail('UNAVAILABLE', { retryAfter: 1, cause: error })
+      if (!code.startsWith('SQLITE_BUSY')) fail('UNAVAILABLE', { cause: error })
     }
     await pause(10)
   }

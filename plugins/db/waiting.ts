@@ -22,7 +22,7 @@ export function withBudget<T>(ms: number, work: () => T): T {
  */
 export async function spend<T>(ms: number, work: (left: number) => Promise<T>): Promise<T> {
   const budget = budgets.getStore() ?? { left: ms }
-  if (budget.left <= 0) fail('UNAVAILABLE', { retryAfter: 1 })
+  if (budget.left <= 0) fail('UNAVAILABLE')
   const start = performance.now()
   try {
     return await work(budget.left)

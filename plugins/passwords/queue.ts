@@ -114,7 +114,7 @@ function createPool() {
         thread.settle = resolve
         thread.worker.postMessage(message)
       })
-      return answer ?? fail('OVERLOADED', { retryAfter: 1, cause: thread.cause })
+      return answer ?? fail('OVERLOADED', { cause: thread.cause })
     } finally {
       thread.worker.unref()
       thread.busy = false

@@ -412,6 +412,13 @@ const users: Record<string, Behaviour> = {
     await t.rejects(db.users.rename(ann.id, 'ann ', T0 + 5))
     t.strictSame(await db.users.byId(ann.id), ann)
   },
+
+  async 'register that meets somebody who is gone again says that the e-mail is taken'(t, { db, person }) {
+    const { account: ann } = await person()
+    const next = { ...account(), id: ann.id }
+    t.equal(await db.users.register(next, session(next.id)), 'EMAIL_TAKEN')
+    t.equal(await db.users.byName({ email: next.email }), undefined)
+  },
 }
 
 const sessions: Record<string, Behaviour> = {

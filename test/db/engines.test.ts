@@ -1,7 +1,7 @@
 /** What each engine does below the room: session state, conflicts, lost connections, locks, and databases that fall silent. */
 import { once } from 'node:events'
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
-import { createServer, type Server } from 'node:net'
+import { type AddressInfo, connect, createServer, type Server } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
@@ -13,7 +13,7 @@ import t, { type Test } from 'tap'
 import { buildApp } from '../../app.ts'
 import { type Engine, UniqueViolation } from '../../plugins/db/engine.ts'
 import { createEngine, openMysql } from '../../plugins/db/mysql.ts'
-import { openSqlite } from '../../plugins/db/sqlite.ts'
+import { openSqlite, untilUnlocked } from '../../plugins/db/sqlite.ts'
 import { withBudget } from '../../plugins/db/waiting.ts'
 import { type DatabaseAddress, databaseAddress } from '../../schemas/config.ts'
 import { createEngine as engineOf } from '../engines.ts'
@@ -482,4 +482,36 @@ t.test('a file that is no database, or cannot be one, is told in a sentence', as
         () => openSqlite(file, { maxWaitMs: 100, exclusive }),
         new RegExp(`The database file ${file} cannot be opened: .`),
       )
+})
+
+t.test('a disk that fails is UNAVAILABLE at once, anything else stays what it is', async (t) => {
+  const failing = (code: string) => () => {
+    throw Object.assign(new Error(code), { code })
+  }
+  const soon = () => performance.now() + 60_000
+  for (const code of ['SQLITE_IOERR', 'SQLITE_FULL', 'SQLITE_READONLY'])
+    await t.rejects(untilUnlocked(failing(code), soon()), UNAVAILABLE, code)
+  await t.rejects(untilUnlocked(failing('SQLITE_ERROR'), soon()), { code: 'SQLITE_ERROR' })
+  await t.rejects(untilUnlocked(failing('SQLITE_CONSTRAINT_UNIQUE'), soon()), new UniqueViolation())
+})
+
+t.test('a database that falls silent during the start stops it with a sentence', { skip }, async (t) => {
+  const url = await mariadbUrl(t)
+  const { port } = addressOf(url)
+  let connections = 0
+  // The first connection looks whether it is there, the second one is the pool's own first.
+  const proxy: Server = createServer((socket) => {
+    socket.on('error', () => {})
+    if (++connections > 2) return void socket.destroy()
+    const there = connect(port, '127.0.0.1')
+    there.on('error', () => {})
+    socket.pipe(there).pipe(socket)
+  }).listen(0, '127.0.0.1')
+  await once(proxy, 'listening')
+  t.teardown(() => proxy.close())
+  const { port: ours } = proxy.address() as AddressInfo
+  const config = configOf(url.replace(`:${port}/`, `:${ours}/`))
+  await t.rejects(buildApp({ config, routes: false }), {
+    message: /^MySQL 127\.0\.0\.1:\d+\/\w+ stopped answering while its schema was brought up to date\.$/,
+  })
 })

@@ -1,4 +1,5 @@
 /** The schema: ten starts at once, steps that are run again, a newer version beside, and the lease that guards it all. */
+import { mock } from 'node:test'
 import t, { type Test } from 'tap'
 import { type App, buildApp } from '../../app.ts'
 import type { Engine as Database } from '../../plugins/db/engine.ts'
@@ -9,7 +10,7 @@ import { keysOf } from '../../plugins/keys/index.ts'
 import { connect, createEngine, type Engine, onEachEngine } from '../engines.ts'
 import { PASSWORD, randomName } from '../helper.ts'
 import { node, settingsOf, until } from '../process.ts'
-import { account, configOf, only, openRoom, type Room, randomId, session } from './room.ts'
+import { account, configOf, only, openRoom, type Room, randomId, SECOND, session } from './room.ts'
 
 const skip = process.env.TEST_MYSQL_URL ? false : 'no MariaDB server'
 
@@ -254,4 +255,28 @@ onEachEngine(t, 'latchkey migrate brings a new database up to date and may be sa
   t.strictSame((await connection.sql('SELECT step FROM migrations ORDER BY step')).length, MIGRATIONS.length)
   t.equal((await connection.sql('SELECT kid FROM signing_keys')).length, 1)
   await connection.close()
+})
+
+onEachEngine(t, 'a lease is kept while a step takes long', async (t, engine) => {
+  const { db, engine: database, clock } = await openRoom(t, await engine.databaseUrl())
+  const expiry = async () => {
+    const [row] = await database.all<{ at: number }>("SELECT expires_at AS at FROM leases WHERE name = 'long'")
+    return Number(row!.at)
+  }
+  mock.timers.enable({ apis: ['setInterval'] })
+  t.teardown(() => mock.timers.reset())
+  await db.withLease('long', async (check) => {
+    const first = await expiry()
+    clock.time += 10 * SECOND
+    mock.timers.tick(10 * SECOND)
+    await check()
+    t.equal((await expiry()) - first, 10 * SECOND, 'renewed')
+    clock.time += 10 * SECOND
+    mock.timers.tick(10 * SECOND)
+    await until(async () => (await expiry()) - first === 20 * SECOND)
+    await database.run("UPDATE leases SET holder = 'another' WHERE name = 'long'")
+    mock.timers.tick(10 * SECOND)
+    await t.rejects(check(), /lost/)
+  })
+  t.not(await expiry(), 0, 'what is another one’s is not released')
 })

@@ -324,7 +324,6 @@ onEachEngine(t, 'faults of the body', async (t, engine) => {
   const cases: [body: unknown, field: string, rule: string][] = [
     [{}, '/refresh_token', 'required'],
     [{ refresh_token: '' }, '/refresh_token', 'minLength'],
-    [{ refresh_token: 'x'.repeat(513) }, '/refresh_token', 'maxLength'],
     [{ refresh_token: 5 }, '/refresh_token', 'type'],
     [{ refresh_token: ['x'] }, '/refresh_token', 'type'],
     [{ refresh_token: null }, '/refresh_token', 'type'],

@@ -1,0 +1,50 @@
+/** What goes on beside the requests: clocks that are compared, endings that are forgotten. */
+import t from 'tap'
+import { dbOf } from '../../../plugins/db/index.ts'
+import { sessionsOf } from '../../../plugins/sessions/index.ts'
+import { compareClocks } from '../../../plugins/sessions/timers.ts'
+import { onEachEngine } from '../../engines.ts'
+import { startApp } from '../../helper.ts'
+
+onEachEngine(t, 'clocks that are apart are told, naming both', async (t, engine) => {
+  const { server } = await startApp(t, engine)
+  const db = dbOf(server)
+  const told: { database: string; here: string }[] = []
+  const log = { error: (clocks: { database: string; here: string }) => told.push(clocks) }
+  await compareClocks({ log } as never, db, Date.now)
+  t.strictSame(told, [], 'together')
+  for (const apart of [-6000, 6000]) await compareClocks({ log } as never, db, () => Date.now() + apart)
+  t.equal(told.length, 2)
+  for (const [index, { database, here }] of told.entries()) {
+    const seconds = (Date.parse(here) - Date.parse(database)) / 1000
+    t.equal(Math.sign(seconds), index === 0 ? -1 : 1)
+    t.ok(Math.abs(seconds) > 4 && Math.abs(seconds) < 8, `${seconds}`)
+  }
+})
+
+t.test('an ending is forgotten when the last token of its session is dead, and no earlier', async (t) => {
+  let time = 1000
+  const { createEndedList } = await import('../../../plugins/sessions/ended.ts')
+  const list = createEndedList({ db: {} as never, now: () => time, stalenessMs: 1, maxWaitMs: 1 })
+  list.add([
+    { id: 'short', until: 2000, endedAt: 1 },
+    { id: 'long', until: 3000, endedAt: 1 },
+  ])
+  time = 2000
+  list.forget()
+  t.strictSame([list.has('short'), list.has('long')], [false, true])
+})
+
+onEachEngine(t, 'a clock that is ahead hides nothing that others end', async (t, engine) => {
+  const app = await startApp(t, engine)
+  const [ann, bob] = [await app.register('ann'), await app.register('bob')]
+  const sid = (await bob.get('/user/sessions')).body.sessions[0].id
+  const other = (await ann.get('/user/sessions')).body.sessions[0].id
+  const end = (id: string, at: number) => app.sql('UPDATE sessions SET ended_at = ? WHERE id = ?', [at, id])
+  await end(other, app.clock.time + 3_600_000)
+  await sessionsOf(app.server).ended.poll()
+  t.equal((await ann.get('/user/me')).body.code, 'INVALID_TOKEN')
+  await end(sid, app.clock.time)
+  await sessionsOf(app.server).ended.poll()
+  t.equal((await bob.get('/user/me')).body.code, 'INVALID_TOKEN')
+})
