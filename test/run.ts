@@ -5,7 +5,7 @@ import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { join, relative } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { Base, type Counts, t as tap } from 'tap'
 import { findServer, type Mariadb, startMariadb } from './mariadb.ts'
@@ -17,6 +17,8 @@ const ROOT = fileURLToPath(new URL('../../', import.meta.url))
 const TAP = 'node_modules/.bin/tap'
 /** tap puts what each test file printed here, in its machine-readable form. */
 const REPORTS = '.tap/test-results'
+/** And here what was covered. */
+const COVERAGE = '.tap/report/coverage-summary.json'
 
 let child: ChildProcess | undefined
 let interrupted = false
@@ -44,9 +46,11 @@ async function main(filters: string[]): Promise<boolean> {
   let server: Mariadb | undefined
   try {
     server = findServer() ? await startMariadb(join(folder, 'mariadb')) : undefined
-    const options = coverageOptions(server !== undefined && filters.length === 0)
+    const judged = server !== undefined && filters.length === 0
+    const options = coverageOptions(judged)
     rmSync(REPORTS, { recursive: true, force: true })
-    const passed = await run([TAP, '--reporter=base', ...options, ...files.map(compiled)], environment(server?.url))
+    const ran = await run([TAP, '--reporter=base', ...options, ...files.map(compiled)], environment(server?.url))
+    const passed = ran && (!judged || allLoaded())
     return summarize(files, passed)
   } finally {
     await server?.stop()
@@ -93,7 +97,26 @@ async function buildTap(): Promise<boolean> {
 
 function coverageOptions(judged: boolean): string[] {
   if (!judged) return ['--disable-coverage']
-  return COVERAGE_REQUIRED ? [] : ['--allow-incomplete-coverage', '--allow-empty-coverage']
+  const reports = ['--coverage-report=text', '--coverage-report=json-summary']
+  return COVERAGE_REQUIRED ? reports : [...reports, '--allow-incomplete-coverage', '--allow-empty-coverage']
+}
+
+/** A source file that no test loads or starts does not lower the coverage, so it has to be missed by name. */
+function allLoaded(): boolean {
+  const seen = Object.keys(JSON.parse(readFileSync(COVERAGE, 'utf8'))).map((path) => relative(ROOT, path))
+  const sources = readdirSync('dist', { recursive: true, encoding: 'utf8' })
+    .filter((path) => path.endsWith('.js') && !path.startsWith('test'))
+    // A file of types alone is nothing to run.
+    .filter((path) => !/^export \{\};\s*(\/\/.*)?$/.test(withoutComments(join('dist', path))))
+    .map((path) => path.replace(/\.js$/, '.ts'))
+  const missed = sources.filter((path) => !seen.includes(path))
+  return missed.length === 0 || complain(`No test loads ${missed.join(', ')}.`)
+}
+
+function withoutComments(file: string): string {
+  return readFileSync(file, 'utf8')
+    .replace(/\/\*[\s\S]*?\*\//g, '')
+    .trim()
 }
 
 function environment(url: string | undefined): NodeJS.ProcessEnv {

@@ -60,6 +60,7 @@ export async function openMysql(
   events.on(
     'connection',
     (connection: mysql.Connection & { query: (sql: string, done: (error: unknown) => void) => void }) => {
+      /* c8 ignore next 2 -- the server would have to die between its greeting and this */
       for (const sql of state) connection.query(sql, (error) => error && connection.destroy())
     },
   )
@@ -114,14 +115,18 @@ export function createEngine(pool: Pool, name: string, maxWaitMs: number): Engin
   const repeated = <T>(work: (connection: PoolConnection) => Promise<T>) =>
     spend(maxWaitMs, async (left) => {
       const end = performance.now() + left
-      for (let tries = 1; ; tries++) {
+      const once = () => bounded(pool, end - performance.now(), work)
+      for (let tries = 1; tries < TRIES; tries++) {
         try {
-          return await bounded(pool, end - performance.now(), work)
+          return await once()
         } catch (error) {
-          if (!isConflict(error) || tries === TRIES) throw translate(error)
+          if (!isConflict(error)) throw translate(error)
         }
         await pause(Math.random() * 20 * tries)
       }
+      return once().catch((error) => {
+        throw translate(error)
+      })
     })
 
   const all = <Row>(sql: string, values: Value[] = []) =>

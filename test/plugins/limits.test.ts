@@ -151,6 +151,14 @@ t.test('40 wrong ones at once: 20 are judged', async (t) => {
   }
 })
 
+t.test('what is refused for load is no failure', async (t) => {
+  const app = await start(t, { HASH_CONCURRENCY: '1', HASH_MAX_WAIT_MS: '1' })
+  const codes = tally(await Promise.all(Array.from({ length: 30 }, () => guess(app, { username: 'nobody' }))))
+  t.strictSame(codes, { [FAILED]: 1, '503 OVERLOADED': 29 })
+  await fail(app, 19, 'nobody')
+  t.equal(await guess(app, { username: 'nobody' }), LIMITED)
+})
+
 t.test('the present password, asked for again, counts too', async (t) => {
   const app = await start(t)
   const ann = await app.register('ann')

@@ -5,6 +5,7 @@ import { sessionsOf } from '../../../plugins/sessions/index.ts'
 import { compareClocks } from '../../../plugins/sessions/timers.ts'
 import { onEachEngine } from '../../engines.ts'
 import { startApp } from '../../helper.ts'
+import { until } from '../../process.ts'
 
 onEachEngine(t, 'clocks that are apart are told, naming both', async (t, engine) => {
   const { server } = await startApp(t, engine)
@@ -33,6 +34,16 @@ t.test('an ending is forgotten when the last token of its session is dead, and n
   time = 2000
   list.forget()
   t.strictSame([list.has('short'), list.has('long')], [false, true])
+})
+
+onEachEngine(t, 'what is over is purged while the service listens', async (t, engine) => {
+  const app = await startApp(t, engine)
+  await app.register('ann')
+  await app.advance(app.config.SESSION_MAX_AGE)
+  const bob = await app.register('bob')
+  await app.server.listen({ host: '127.0.0.1', port: 0 })
+  await until(async () => (await app.sql('SELECT id FROM sessions')).length === 1)
+  t.equal((await bob.get('/user/sessions')).status, 200, 'the living one stays')
 })
 
 onEachEngine(t, 'a clock that is ahead hides nothing that others end', async (t, engine) => {
