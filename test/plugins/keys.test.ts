@@ -1,6 +1,15 @@
 /** Signing keys sealed under SECRET, the SECRET that is generated beside a SQLite file, and its rotation. */
 import { execFile } from 'node:child_process'
-import { chmodSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
+import {
+  chmodSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
 import { dirname } from 'node:path'
 import { promisify } from 'node:util'
 import t from 'tap'
@@ -179,6 +188,21 @@ t.test('the SECRET that is generated beside a SQLite file', async (t) => {
     await t.rejects(openApp(t, { DATABASE_URL, SECRET: '' }), /does not hold a SECRET/, JSON.stringify(broken))
     t.equal(readFileSync(file, 'utf8'), broken, 'never replaced')
   }
+  rmSync(file)
+  symlinkSync('nowhere', file)
+  await t.rejects(
+    openApp(t, { DATABASE_URL, SECRET: '' }),
+    { code: 'ENOENT' },
+    'a name that is there is not taken over',
+  )
+  t.equal(readlinkSync(file), 'nowhere')
+  t.strictSame(
+    readdirSync(dirname(file)).filter((name) => /secret\./.test(name)),
+    [],
+    'no draft is left',
+  )
+  rmSync(file)
+  writeFileSync(file, text)
   chmodSync(file, 0)
   // Root reads everything.
   if (process.getuid?.() !== 0) await t.rejects(openApp(t, { DATABASE_URL, SECRET: '' }), { code: 'EACCES' })
