@@ -46,7 +46,7 @@ export function endOfLife(version: string): string | undefined {
   return `Node.js ${version} is of a line that gets no security fixes any more; run Latchkey on 22, 24 or 26.`
 }
 
-/** Also while the app is being built, which may wait for the database: then nothing is under way yet. */
+/** Also while the app is being built, which may wait for the database: then no request is under way yet. */
 function stopOnSignals(running: () => App | undefined): void {
   let stopping = 0
   const stop = async (signal: string) => {

@@ -67,6 +67,9 @@ const CODES_OF_PARSER: Record<string, Code> = {
   ERR_HTTP_REQUEST_TIMEOUT: 'REQUEST_TIMEOUT',
 }
 
+/** How long a client has to read why it was refused. */
+const LINGER_MS = 1000
+
 /** For what is no HTTP, or comes too late or too large: below Fastify, so the answer is written by hand. */
 export function answerClientError(error: Error & { code?: string }, socket: Socket): void {
   const { _httpMessage: begun } = socket as Socket & { _httpMessage?: { headersSent: boolean } }
@@ -85,6 +88,8 @@ export function answerClientError(error: Error & { code?: string }, socket: Sock
     'connection: close',
   ]
   socket.end(`${head.join('\r\n')}\r\n\r\n${body}`)
+  // A client that keeps its side open must not hold up a stop.
+  setTimeout(() => socket.destroy(), LINGER_MS).unref()
 }
 
 /** Which methods each address takes: Fastify knows, but does not tell. */

@@ -15,13 +15,6 @@ const WINDOW_MS = 60_000
 /** Names and addresses remembered at most. */
 const STORE = 100_000
 
-/** Failures of one name from one address. */
-interface Failures {
-  count: number
-  /** When the window of the first one is over. */
-  resetAt: number
-}
-
 /** Those of one name from one address that are being verified right now. */
 interface Running {
   count: number
@@ -47,30 +40,32 @@ class Full extends Error {
 
 function createLimits({ now }: Pick<Parts, 'now'>) {
   /** Only a failure, which costs a hash, makes an entry: requests that cost nothing push nobody out. */
-  const failures = new LRUCache<string, Failures>({ max: STORE })
+  const failures = new LRUCache<string, number[]>({ max: STORE })
   const running = new Map<string, Running>()
 
-  function failuresOf(key: string): Failures {
-    const known = failures.get(key)
-    return known && now() < known.resetAt ? known : { count: 0, resetAt: now() + WINDOW_MS }
+  /** The times of the failures of the last minute, the oldest first; never more than the bound. */
+  function recent(key: string): number[] {
+    const since = now() - WINDOW_MS
+    return (failures.get(key) ?? []).filter((time) => time > since)
   }
 
   function refuseTooMany(key: string): void {
-    const { count, resetAt } = failuresOf(key)
-    if (count >= MOST) fail('RATE_LIMITED', { retryAfter: Math.max(1, Math.ceil((resetAt - now()) / 1000)) })
+    const times = recent(key)
+    if (times.length < MOST) return
+    // When the oldest of them is a minute old, there is room for one more.
+    fail('RATE_LIMITED', { retryAfter: Math.ceil((times[0]! + WINDOW_MS - now()) / 1000) })
   }
 
   function begin(key: string): void {
     refuseTooMany(key)
     const others = running.get(key) ?? { count: 0, decided: [] }
-    if (failuresOf(key).count + others.count >= MOST) throw new Full(others)
+    if (recent(key).length + others.count >= MOST) throw new Full(others)
     others.count++
     running.set(key, others)
   }
 
   function settle(key: string, failed: boolean): void {
-    const known = failuresOf(key)
-    if (failed) failures.set(key, { ...known, count: known.count + 1 })
+    if (failed) failures.set(key, [...recent(key), now()])
     const others = running.get(key)!
     if (--others.count === 0) running.delete(key)
     for (const resume of others.decided.splice(0)) resume()

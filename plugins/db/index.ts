@@ -16,9 +16,6 @@ import { openSqlite } from './sqlite.ts'
 import { createUsers } from './users.ts'
 import { withBudget } from './waiting.ts'
 
-/** A change of a large table's schema may take this long, and the start waits for it. */
-const MIGRATION_MS = 600_000
-
 async function open(app: FastifyInstance, { config, routes }: Parts): Promise<Engine> {
   const maxWaitMs = config.DB_MAX_WAIT_MS
   const address = databaseAddress(config.DATABASE_URL)!
@@ -27,7 +24,7 @@ async function open(app: FastifyInstance, { config, routes }: Parts): Promise<En
 }
 
 async function createDb(engine: Engine, { config, now, newId }: Parts) {
-  const withLease = await withBudget(MIGRATION_MS, () => migrate(engine, now, newId)).catch((cause) => {
+  const withLease = await migrate(engine, now, newId).catch((cause) => {
     if (!(cause instanceof Failure)) throw cause
     throw new Error(`${engine.name} stopped answering while its schema was brought up to date.`, { cause })
   })

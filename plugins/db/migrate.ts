@@ -3,6 +3,10 @@ import { Failure } from '../../schemas/errors.ts'
 import type { Engine } from './engine.ts'
 import { createLeases, defineLeases, type WithLease } from './leases.ts'
 import { MIGRATIONS } from './migrations.ts'
+import { withBudget } from './waiting.ts'
+
+/** A change of a large table may take this long, and the start waits for it. */
+const STEP_MS = 600_000
 
 /** Runs the steps that are missing, one instance at a time. Gives the lease on, since the first signing key is made under it too. */
 export async function migrate(engine: Engine, now: () => number, newId: () => string): Promise<WithLease> {
@@ -33,7 +37,7 @@ async function stepsIfAny(engine: Engine): Promise<number> {
 
 async function run(engine: Engine, now: () => number, check: () => Promise<void>): Promise<void> {
   for (let step = await steps(engine); step < MIGRATIONS.length; step++) {
-    await engine.define(MIGRATIONS[step]!(engine.types))
+    await withBudget(STEP_MS, () => engine.define(MIGRATIONS[step]!(engine.types)))
     await engine.run('INSERT INTO migrations (step, applied_at) VALUES (?, ?)', [step, now()])
     await check()
   }

@@ -2,6 +2,7 @@
  * What mysql.ts builds on: a connection for a bounded time, given back or destroyed as its end demands, and the meaning of
  * the server's error numbers. The numbers, never the names, which differ by engine.
  */
+import type { Socket } from 'node:net'
 import { setTimeout as pause } from 'node:timers/promises'
 import type mysql from 'mysql2/promise'
 import type { PoolConnection } from 'mysql2/promise'
@@ -61,10 +62,17 @@ async function use<T>(connection: PoolConnection, result: Promise<T>): Promise<T
     connection.release()
   } catch (error) {
     const errno = errnoOf(error)
-    if (errno === 0 || LOST.has(errno)) connection.destroy()
+    if (errno === 0 || LOST.has(errno)) destroy(connection)
     else connection.release()
   }
   return result
+}
+
+/** mysql2's own destroy only ends its side: a server that is silent would keep the socket. */
+function destroy(connection: PoolConnection): void {
+  connection.destroy()
+  const { connection: below } = connection as { connection?: { stream?: Socket } }
+  below?.stream?.destroy()
 }
 
 /** The server's error number; 0 for what is none of its: a socket that broke, a name that does not resolve, a full queue. */

@@ -152,7 +152,12 @@ export function createSessionsTable(engine: Engine) {
     ])
     if (rows.length === 0) return 0
     const ids = Array.from({ length: PURGE_BATCH }, (_, index) => rows[index]?.id ?? '')
-    return engine.run(`DELETE FROM sessions WHERE id IN (${ids.map(() => '?').join(', ')})`, ids)
+    // The condition again: one of them may have been rotated since.
+    return engine.run(`DELETE FROM sessions WHERE id IN (${ids.map(() => '?').join(', ')}) AND ${condition}`, [
+      ...ids,
+      time,
+      time,
+    ])
   }
 }
 

@@ -92,11 +92,13 @@ function openable<T>(file: string, open: () => T): T {
 
 function connect(file: string): Database.Database {
   const connection = new Database(file)
-  // Short, since it stops the event loop; untilUnlocked goes on from there.
-  connection.pragma('busy_timeout = 2')
+  // Nobody else waits yet, and two that open a new file at once meet here.
+  connection.pragma('busy_timeout = 5000')
   connection.pragma('journal_mode = WAL')
   connection.pragma('synchronous = FULL')
   connection.pragma('foreign_keys = ON')
+  // From now on short, since it stops the event loop; untilUnlocked goes on from there.
+  connection.pragma('busy_timeout = 2')
   return connection
 }
 

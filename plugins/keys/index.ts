@@ -39,8 +39,10 @@ async function createKeys({ db, config, now, randomBytes }: Needs) {
   const derive = createSecrets(config)
   const sealing = derive('signing-key-seal')
   if ((await db.keys.all()).length === 0) {
-    await db.withLease('setup', async () => {
-      if ((await db.keys.all()).length === 0) await db.keys.insert(makeKey(sealing[0], randomBytes(12), now()))
+    await db.withLease('setup', async (check) => {
+      if ((await db.keys.all()).length > 0) return
+      await check()
+      await db.keys.insert(makeKey(sealing[0], randomBytes(12), now()))
     })
   }
   const keys = (await db.keys.all()).map((stored) => openKey(stored, sealing))

@@ -51,8 +51,9 @@ export function createQueue({ workers, maxWaitMs, cost, clock = () => performanc
     admit()
     await enter()
     try {
-      await turn?.()
+      // The turn counts: it holds the place as well.
       const begun = clock()
+      await turn?.()
       const answer = await pool.ask({ ...job, cost })
       average += (clock() - begun - average) * WEIGHT
       return answer as Answer<J>

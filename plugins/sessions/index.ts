@@ -11,6 +11,7 @@ import type { TokenAnswer } from '../../schemas/tokens.ts'
 import { type Account, userOf } from '../../schemas/user.ts'
 import { type Db, dbOf } from '../db/index.ts'
 import type { Taken } from '../db/users.ts'
+import { withBudget } from '../db/waiting.ts'
 import { type AccessTokens, accessTokensOf } from '../jwt.ts'
 import { type Keys, keysOf } from '../keys/index.ts'
 import { createEndedList } from './ended.ts'
@@ -70,9 +71,18 @@ function createSessions({ config, now, randomBytes, newId, db, accessTokens, key
     }
   }
 
-  /** Puts what ended at `time` into this instance's own list, so that it is refused at once. */
-  async function note(userId: string, time: number): Promise<void> {
-    ended.add(await db.sessions.endedOf(userId, time))
+  /**
+   * Puts what ended at `time` into this instance's own list, so that it is refused at once. It is committed by then, so a
+   * failure here is none of the request: `known` is refused all the same, and the next poll brings the rest.
+   */
+  async function note(userId: string, time: number, known: string[] = []): Promise<void> {
+    try {
+      ended.add(await withBudget(config.DB_MAX_WAIT_MS, () => db.sessions.endedOf(userId, time)))
+    } catch (err) {
+      log.warn({ err }, 'ended sessions could not be read back')
+      const { until } = lifetimes(config, time, time)
+      ended.add(known.map((id) => ({ id, until, endedAt: time })))
+    }
   }
 
   const judge = createJudge({ db, config, log, note })
@@ -99,7 +109,7 @@ function createSessions({ config, now, randomBytes, newId, db, accessTokens, key
     async replace(account: Account, asking: string, hash: string, client: Client): Promise<TokenAnswer | undefined> {
       const { session, handle } = draft(account.id, client)
       if (!(await db.users.changePassword(account, asking, hash, session))) return undefined
-      await note(account.id, session.createdAt)
+      await note(account.id, session.createdAt, [asking])
       return answer({ ...account, updatedAt: session.createdAt }, session, handle, session.createdAt)
     },
 
@@ -107,7 +117,7 @@ function createSessions({ config, now, randomBytes, newId, db, accessTokens, key
     async remove(account: Account, asking: string): Promise<true | undefined> {
       const time = now()
       if (!(await db.users.remove(account, asking, time))) return undefined
-      await note(account.id, time)
+      await note(account.id, time, [asking])
       return true
     },
 
@@ -140,7 +150,7 @@ function createSessions({ config, now, randomBytes, newId, db, accessTokens, key
       let done = true
       if (scope === 'local') done = await db.sessions.end(userId, id, time)
       else await db.sessions.endAll(userId, time, scope === 'others' ? id : undefined)
-      await note(userId, time)
+      await note(userId, time, scope === 'others' ? [] : [id])
       return done
     },
   }

@@ -15,7 +15,7 @@ interface Needs {
   config: Config
   log: FastifyBaseLogger
   /** Has this instance refuse what ended at that time. */
-  note: (userId: string, time: number) => Promise<void>
+  note: (userId: string, time: number, known: string[]) => Promise<void>
 }
 
 export function createJudge({ db, config, log, note }: Needs) {
@@ -52,8 +52,8 @@ export function createJudge({ db, config, log, note }: Needs) {
 
   async function endReused({ id, userId }: Session, time: number): Promise<undefined> {
     if (!(await db.sessions.end(userId, id, time))) return undefined
-    await note(userId, time)
     log.warn({ sessionId: id }, 'a refresh token was used again, so its session has been ended')
+    await note(userId, time, [id])
     return fail('REFRESH_TOKEN_REUSED')
   }
 }
