@@ -111,7 +111,7 @@ t.test('first come, first served, never on more threads than there are workers',
 
 t.test('a job holds its place from before its turn until its hash is done', async (t) => {
   const order: string[] = []
-  // The clock is read when a hash begins and when it is done.
+  // The clock is read when a place is taken and when its hash is done.
   const queue = createQueue({ workers: 1, maxWaitMs: NO_LIMIT, cost: 4, clock: () => order.push('clock') })
   const held = gate()
   const first = queue.run(HASH, () => held.turn().then(() => void order.push('first')))
