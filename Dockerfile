@@ -4,7 +4,7 @@
 FROM node:24-bookworm-slim AS build
 WORKDIR /app
 COPY package.json package-lock.json .npmrc tsconfig.json ./
-COPY app.ts cli.ts config.ts server.ts ./
+COPY *.ts ./
 COPY commands commands
 COPY plugins plugins
 COPY routes routes
