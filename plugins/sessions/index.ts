@@ -150,7 +150,8 @@ function createSessions({ config, now, randomBytes, newId, db, accessTokens, key
       let done = true
       if (scope === 'local') done = await db.sessions.end(userId, id, time)
       else await db.sessions.endAll(userId, time, scope === 'others' ? id : undefined)
-      await note(userId, time, scope === 'others' ? [] : [id])
+      // Of an id that names no session of this person nothing is noted: it may be another's.
+      if (done) await note(userId, time, scope === 'others' ? [] : [id])
       return done
     },
   }

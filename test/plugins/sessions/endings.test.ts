@@ -12,6 +12,8 @@ onEachEngine(t, 'what has ended is refused at once, also where it cannot be read
   const [out, all, others, password, gone, reused] = await Promise.all(Object.values(people).map(app.register))
   dbOf(app.server).sessions.endedOf = () => Promise.reject(new Error('away'))
 
+  const { id } = (await others!.get('/user/sessions')).body.sessions[0]
+  t.equal(codeOf(await out!.delete(`/user/sessions/${id}`)), '404 SESSION_NOT_FOUND', "another person's")
   t.equal(codeOf(await out!.delete('/user/logout')), '200')
   t.equal(codeOf(await all!.delete('/user/logout?scope=global')), '200')
   t.equal(codeOf(await others!.delete('/user/logout?scope=others')), '200')
