@@ -75,9 +75,10 @@ export function answerClientError(error: Error & { code?: string }, socket: Sock
   const { _httpMessage: begun } = socket as Socket & { _httpMessage?: { headersSent: boolean } }
   if (error.code === 'ECONNRESET' || !socket.writable || begun?.headersSent) return void socket.destroy()
   const failure = new Failure(CODES_OF_PARSER[error.code ?? ''] ?? 'BAD_REQUEST')
-  const body = JSON.stringify(errorBody(failure, 'en'))
+  const answered = errorBody(failure, 'en')
+  const body = JSON.stringify(answered)
   const head = [
-    `HTTP/1.1 ${failure.statusCode} ${errorBody(failure, 'en').error}`,
+    `HTTP/1.1 ${answered.statusCode} ${answered.error}`,
     `x-request-id: ${randomUUID()}`,
     'content-type: application/json; charset=utf-8',
     `content-length: ${Buffer.byteLength(body)}`,

@@ -1,12 +1,12 @@
 // The databases that tests run on. A test that touches one runs on each: SQLite always, MariaDB where the run has it.
 
-import { randomBytes } from 'node:crypto'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import Database from 'libsql'
 import mysql from 'mysql2/promise'
 import type { Test } from 'tap'
+import { createDatabase } from './mariadb.ts'
 
 export interface Engine {
   name: 'sqlite' | 'mariadb'
@@ -37,14 +37,9 @@ async function sqliteFile(t: Test): Promise<string> {
   return `sqlite:${join(folder, 'latchkey.db')}`
 }
 
-/** Never dropped: a DROP waits for whoever still holds a lock, and the whole server goes at the end of the run. */
 async function mariadbDatabase(): Promise<string> {
   if (!serverUrl) throw new Error('TEST_MYSQL_URL is not set; run the tests with `npm test`.')
-  const database = `test_${randomBytes(8).toString('hex')}`
-  const connection = await mysql.createConnection(serverUrl)
-  await connection.query(`CREATE DATABASE ${database}`)
-  await connection.end()
-  return `${serverUrl}/${database}`
+  return createDatabase(serverUrl)
 }
 
 /** A connection of a test's own, beside those of the app: for what no request can bring about. */

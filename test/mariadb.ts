@@ -67,14 +67,16 @@ export async function ownMariadb(t: Test): Promise<Mariadb & { databaseUrl: () =
   t.teardown(() => rm(folder, { recursive: true, force: true }))
   const mariadb = await startMariadb(folder)
   t.teardown(mariadb.stop)
-  const databaseUrl = async () => {
-    const name = `test_${randomBytes(8).toString('hex')}`
-    const connection = await mysql.createConnection(mariadb.url)
-    await connection.query(`CREATE DATABASE ${name}`)
-    await connection.end()
-    return `${mariadb.url}/${name}`
-  }
-  return { ...mariadb, databaseUrl }
+  return { ...mariadb, databaseUrl: () => createDatabase(mariadb.url) }
+}
+
+/** A fresh database on this server. Never dropped: a DROP waits for whoever still holds a lock, and the server goes anyway. */
+export async function createDatabase(serverUrl: string): Promise<string> {
+  const name = `test_${randomBytes(8).toString('hex')}`
+  const connection = await mysql.createConnection(serverUrl)
+  await connection.query(`CREATE DATABASE ${name}`)
+  await connection.end()
+  return `${serverUrl}/${name}`
 }
 
 function findInstaller(): string | undefined {

@@ -120,13 +120,13 @@ export function createEngine(pool: Pool, name: string, maxWaitMs: number): Engin
         try {
           return await once()
         } catch (error) {
-          if (!isConflict(error)) throw translate(error)
+          if (!isConflict(error)) throw error
         }
         await pause(Math.random() * 20 * tries)
       }
-      return once().catch((error) => {
-        throw translate(error)
-      })
+      return once()
+    }).catch((error) => {
+      throw translate(error)
     })
 
   const all = <Row>(sql: string, values: Value[] = []) =>

@@ -53,6 +53,8 @@ export function openSqlite(file: string, { maxWaitMs, exclusive }: Options): Eng
     }
   }
 
+  const attempt = <T>(work: () => T) => spend(maxWaitMs, (left) => untilUnlocked(work, performance.now() + left))
+
   /** Writes wait in line: only the first one tries for the lock. */
   let last: Promise<unknown> = Promise.resolve()
   const write = (statements: Statement[]) =>
@@ -66,11 +68,10 @@ export function openSqlite(file: string, { maxWaitMs, exclusive }: Options): Eng
   return {
     types,
     name: `SQLite ${file}`,
-    all: <Row>(sql: string, values: Value[] = []) =>
-      spend(maxWaitMs, (left) => untilUnlocked(() => prepare(sql).all(values) as Row[], performance.now() + left)),
+    all: <Row>(sql: string, values: Value[] = []) => attempt(() => prepare(sql).all(values) as Row[]),
     run: async (sql, values = []) => (await write([{ sql, values }]))![0]!,
     batch: write,
-    define: (sql) => spend(maxWaitMs, (left) => untilUnlocked(() => define(connection, sql), performance.now() + left)),
+    define: (sql) => attempt(() => define(connection, sql)),
     clock: async () => Date.now(),
     close: async () => {
       checkpoint(connection)
