@@ -4,10 +4,11 @@ import t, { type Test } from 'tap'
 import type { TokenAnswer } from '../schemas/tokens.ts'
 import { createEngine } from './engines.ts'
 import { randomName } from './helper.ts'
-import { findServer, ownMariadb } from './mariadb.ts'
+import { ownMariadb } from './mariadb.ts'
 import { bearer, type Service, serve, until, wire } from './process.ts'
+import { skipWithout } from './programs.ts'
 
-const skip = findServer() ? false : 'no MariaDB server'
+const skip = skipWithout('mariadb')
 
 /** Everything that a log must not hold; each is somewhere in what the service was sent or knows. */
 async function talk(t: Test, { ask, port }: Service, whisper: (text: string) => string): Promise<void> {

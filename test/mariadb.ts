@@ -4,15 +4,15 @@
 import { type ChildProcess, execFile, spawn } from 'node:child_process'
 import { randomBytes, randomInt } from 'node:crypto'
 import { once } from 'node:events'
-import { accessSync, constants } from 'node:fs'
 import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { createServer, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
-import { delimiter, join } from 'node:path'
+import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { promisify } from 'node:util'
 import mysql from 'mysql2/promise'
 import type { Test } from 'tap'
+import { need, onPath } from './programs.ts'
 
 export interface Mariadb {
   /** For a user with all privileges; names no database. */
@@ -31,14 +31,8 @@ export interface Mariadb {
 const READY_WITHIN = 30_000
 const STOPPED_WITHIN = 10_000
 
-/** The server's program; undefined where there is none, or only MySQL's, which cannot be set up this way. */
-export function findServer(): string | undefined {
-  return findInstaller() && findProgram('mariadbd', 'mysqld')
-}
-
 export async function startMariadb(dir: string): Promise<Mariadb> {
-  const program = findServer()
-  if (!program) throw new Error('No MariaDB server is installed.')
+  const program = need('mariadb')
   const port = await freePort()
   const url = `mysql://latchkey:latchkey@127.0.0.1:${port}`
   await createData(dir)
@@ -79,25 +73,6 @@ export async function createDatabase(serverUrl: string): Promise<string> {
   return `${serverUrl}/${name}`
 }
 
-function findInstaller(): string | undefined {
-  return findProgram('mariadb-install-db', 'mysql_install_db')
-}
-
-/** Servers lie in sbin, which is not on every user's PATH. */
-function findProgram(...names: string[]): string | undefined {
-  const folders = [...(process.env.PATH ?? '').split(delimiter), '/usr/sbin', '/usr/local/sbin', '/usr/libexec']
-  return names.flatMap((name) => folders.map((folder) => join(folder, name))).find(isExecutable)
-}
-
-function isExecutable(path: string): boolean {
-  try {
-    accessSync(path, constants.X_OK)
-    return true
-  } catch {
-    return false
-  }
-}
-
 /** Options for set-up and run alike. The server refuses to run as root unless told to. */
 function commonOptions(dir: string): string[] {
   const user = process.getuid?.() === 0 ? ['--user=root'] : []
@@ -112,10 +87,13 @@ function commonOptions(dir: string): string[] {
   ]
 }
 
+/** Beside the server's other programs. */
+const installer = () => onPath('mariadb-install-db', 'mysql_install_db')!
+
 async function createData(dir: string): Promise<void> {
   await mkdir(join(dir, 'tmp'), { recursive: true })
   const options = [...commonOptions(dir), '--auth-root-authentication-method=normal', '--skip-test-db']
-  await promisify(execFile)(findInstaller()!, options)
+  await promisify(execFile)(installer(), options)
   await writeFile(
     join(dir, 'init.sql'),
     "CREATE USER IF NOT EXISTS latchkey@'%' IDENTIFIED BY 'latchkey';\nGRANT ALL ON *.* TO latchkey@'%' WITH GRANT OPTION;\n",

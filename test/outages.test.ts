@@ -6,10 +6,11 @@ import t, { type Test } from 'tap'
 import type { TokenAnswer } from '../schemas/tokens.ts'
 import { onEachEngine } from './engines.ts'
 import { PASSWORD, randomName } from './helper.ts'
-import { findServer, ownMariadb } from './mariadb.ts'
+import { ownMariadb } from './mariadb.ts'
 import { type Ask, bearer, listening, node, register, serve, settingsOf, until } from './process.ts'
+import { skipWithout } from './programs.ts'
 
-const skip = findServer() ? false : 'no MariaDB server'
+const skip = skipWithout('mariadb')
 
 /** A port on which nobody answers. */
 async function deadPort(): Promise<number> {

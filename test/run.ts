@@ -8,7 +8,8 @@ import { tmpdir } from 'node:os'
 import { join, relative } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { Base, type Counts, t as tap } from 'tap'
-import { findServer, type Mariadb, startMariadb } from './mariadb.ts'
+import { type Mariadb, startMariadb } from './mariadb.ts'
+import { find, installers } from './programs.ts'
 
 const ROOT = fileURLToPath(new URL('../../', import.meta.url))
 const TAP = 'node_modules/.bin/tap'
@@ -36,13 +37,13 @@ process.exitCode = (await main(process.argv.slice(2))) && !interrupted ? 0 : 1
 async function main(filters: string[]): Promise<boolean> {
   const files = testFiles().filter((file) => filters.length === 0 || filters.some((text) => file.includes(text)))
   if (files.length === 0) return complain(`No test file's path contains ${filters.join(' or ')}.`)
-  if (!(await installServer())) return false
+  if (!(await install())) return false
   if (!(await buildTap())) return false
 
   const folder = mkdtempSync(join(tmpdir(), 'latchkey-run-'))
   let server: Mariadb | undefined
   try {
-    server = findServer() ? await startMariadb(join(folder, 'mariadb')) : undefined
+    server = find('mariadb') ? await startMariadb(join(folder, 'mariadb')) : undefined
     const judged = server !== undefined && filters.length === 0
     const options = coverageOptions(judged)
     rmSync(REPORTS, { recursive: true, force: true })
@@ -70,17 +71,16 @@ function compiled(file: string): string {
   return join('dist', file.replace(/\.ts$/, '.js'))
 }
 
-/** On a build machine the tests on MariaDB are no option; a person's machine is left as it is. */
-async function installServer(): Promise<boolean> {
-  if (findServer()) return true
-  if (process.env.CI !== 'true') {
-    console.log('No MariaDB server is installed: the tests on MariaDB are skipped and coverage is not judged.')
-    return true
-  }
+/** A build machine has to have all that the tests need; a person's machine is left as it is. */
+async function install(): Promise<boolean> {
+  const buildMachine = process.env.CI === 'true'
   const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' }
-  await run(['apt-get', 'update'], env)
-  await run(['apt-get', 'install', '-y', '--no-install-recommends', 'mariadb-server'], env)
-  return findServer() ? true : complain('No MariaDB server could be installed.')
+  for (const command of installers(buildMachine)) await run(command, env)
+  const missing = installers(true).length > 0
+  if (missing && buildMachine) return complain('Not all that the tests need could be installed.')
+  if (missing) console.log('Tests that need a program which is not installed are skipped.')
+  if (!find('mariadb')) console.log('Without a MariaDB server the coverage is not judged.')
+  return true
 }
 
 /**

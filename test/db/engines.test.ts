@@ -18,8 +18,9 @@ import { withBudget } from '../../plugins/db/waiting.ts'
 import { type DatabaseAddress, databaseAddress } from '../../schemas/config.ts'
 import { createEngine as engineOf } from '../engines.ts'
 import { PASSWORD, randomName } from '../helper.ts'
-import { findServer, ownMariadb } from '../mariadb.ts'
+import { ownMariadb } from '../mariadb.ts'
 import { serve } from '../process.ts'
+import { skipWithout } from '../programs.ts'
 import { configOf, only, randomId } from './room.ts'
 
 const skip = process.env.TEST_MYSQL_URL ? false : 'no MariaDB server'
@@ -345,7 +346,7 @@ t.test('errors hold no values', { skip }, async (t) => {
 t.test(
   'a silent and a dead server are UNAVAILABLE, and all is well when it is back',
   {
-    skip: findServer() ? false : 'no MariaDB server',
+    skip: skipWithout('mariadb'),
   },
   async (t) => {
     const mariadb = await ownMariadb(t)
