@@ -12,7 +12,7 @@ import { v7 as uuidv7 } from 'uuid'
 import type { Config } from './config.ts'
 import type { Parts } from './parts.ts'
 import { demandAccess } from './plugins/access.ts'
-import { answerClientError, answerFrameworkError } from './plugins/errors.ts'
+import { answerClientError, answerError, answerFrameworkError } from './plugins/errors.ts'
 import { HEAD_LIMIT, requestIds } from './plugins/headers.ts'
 import { trustedProxies } from './schemas/config.ts'
 
@@ -30,6 +30,8 @@ export async function buildApp({ config, now = Date.now, randomBytes = systemRan
   app.server.maxConnections = MAX_CONNECTIONS
   // Node answers an unknown Expect by itself, without a body; plugins/headers.ts answers it in our shape.
   app.server.on('checkExpectation', app.routing)
+  // Before any plugin, since a route keeps the handler that stands when it is made.
+  app.setErrorHandler(answerError)
 
   app.register(autoload, { dir: join(import.meta.dirname, 'plugins'), maxDepth: 1, forceESM: true, options: parts })
   if (routes) {

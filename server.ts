@@ -1,9 +1,13 @@
 /** The process: builds the app, listens, and stops without losing what is under way. `latchkey serve` is this too. */
 import { realpathSync } from 'node:fs'
+import { setTimeout as pause } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
+import { styleText } from 'node:util'
 import { type App, buildApp } from './app.ts'
 import { type Config, readConfig } from './config.ts'
 import { dbOf } from './plugins/db/index.ts'
+import { lifeOf } from './plugins/headers.ts'
+import { VERSION } from './version.ts'
 
 /** What is under way gets so long after the signal. */
 const DRAIN_MS = 10_000
@@ -15,28 +19,56 @@ const SAME_SIGNAL_MS = 1000
 /** Runs the service until a signal stops it. Throws where it cannot start. */
 export async function serve(config: Config = readConfig()): Promise<void> {
   let app: App | undefined
-  stopOnSignals(() => app)
+  stopOnSignals(() => app, config.SHUTDOWN_DELAY)
   app = await buildApp({ config })
   await listen(app, config)
-  greet(app)
+  greet(app, config)
 }
 
 async function listen(app: App, { HOST: host, PORT: port }: Config): Promise<void> {
+  const { level } = app.log
+  // Fastify has a line of its own for each address; greet says it once.
+  if (level === 'info') app.log.level = 'warn'
   try {
     await app.listen({ host, port })
   } catch (cause) {
     const { code } = cause as NodeJS.ErrnoException
-    throw new Error(`Latchkey cannot listen on ${host}:${port} (${code}). Does something else listen there?`, { cause })
+    throw new Error(`Latchkey cannot listen on ${host}:${port} (${code}). ${LISTEN_ADVICE[code ?? ''] ?? ''}`.trim(), {
+      cause,
+    })
+  } finally {
+    app.log.level = level
   }
 }
 
-/** Where it listens, which database, where to go on: one line. */
-function greet(app: App): void {
+/** What to do where a port cannot be had. */
+const LISTEN_ADVICE: Record<string, string> = {
+  EADDRINUSE: 'Something listens there already: stop it, or choose another port, as in PORT=3001.',
+  EACCES: 'Ports below 1024 are for root: choose another one, as in PORT=3000.',
+  EADDRNOTAVAIL: 'HOST is no address of this machine: 127.0.0.1 is for this machine alone, 0.0.0.0 for all networks.',
+  ENOTFOUND: 'HOST is no address of this machine: 127.0.0.1 is for this machine alone, 0.0.0.0 for all networks.',
+}
+
+/** Where it listens, which database, where to go on: for a person a few lines to read, for a log collector one. */
+function greet(app: App, { DOCS, LOG_LEVEL }: Config): void {
   const address = app.listeningOrigin
-  const about = { address, database: dbOf(app).name, docs: `${address}/docs` }
-  app.log.info(about, `Latchkey listens on ${address}, on ${about.database}; try it at ${about.docs}`)
+  const about = { address, database: dbOf(app).name, ...(DOCS === 'on' && { docs: `${address}/docs` }) }
+  if (process.stdout.isTTY && LOG_LEVEL !== 'silent') process.stdout.write(welcome(about))
+  else app.log.info(about, `Latchkey ${VERSION} listens on ${address}, on ${about.database}`)
   const warning = endOfLife(process.versions.node)
   if (warning) app.log.warn(warning)
+}
+
+/** The last line can be copied as it stands. */
+function welcome({ address, database, docs }: { address: string; database: string; docs?: string }): string {
+  const body = '{"username":"ann","email":"ann@example.com","password":"correct horse battery"}'
+  const lines = [
+    ['Latchkey', `${VERSION}, on ${database}`],
+    ['Address', address],
+    ...(docs ? [['Docs', docs]] : []),
+    ['Try it', `curl ${address}/user/register -H 'Content-Type: application/json' -d '${body}'`],
+  ]
+  return `\n${lines.map(([name = '', text]) => `  ${styleText('bold', name.padEnd(10))}${text}\n`).join('')}\n`
 }
 
 /** Node.js lines that get fixes on 24 November 2026: 22, 24 and 26. */
@@ -46,8 +78,11 @@ export function endOfLife(version: string): string | undefined {
   return `Node.js ${version} is of a line that gets no security fixes any more; run Latchkey on 22, 24 or 26.`
 }
 
-/** Also while the app is being built, which may wait for the database: then no request is under way yet. */
-function stopOnSignals(running: () => App | undefined): void {
+/**
+ * Also while the app is being built, which may wait for the database: then no request is under way yet. For `delay`
+ * seconds it goes on serving, until whoever sends requests here has seen that it is not ready any more.
+ */
+function stopOnSignals(running: () => App | undefined, delay: number): void {
   let stopping = 0
   const stop = async (signal: string) => {
     if (stopping > 0) {
@@ -58,6 +93,8 @@ function stopOnSignals(running: () => App | undefined): void {
     const app = running()
     if (!app) return process.exit(0)
     app.log.info(`${signal}: stopping`)
+    lifeOf(app).stopping = true
+    await pause(delay * 1000)
     setTimeout(() => app.server.closeAllConnections(), DRAIN_MS)
     setTimeout(() => process.exit(0), DRAIN_MS + LAST_MS)
     await app.close()

@@ -29,14 +29,19 @@ function languageOf(request: FastifyRequest): Language {
   return (new Negotiator(request.raw).languages(['en', 'ko'])[0] as Language | undefined) ?? 'en'
 }
 
-/** Answers an error. */
-function answer(error: unknown, request: FastifyRequest, reply: FastifyReply): void {
+/** Answers what a hook, a parser or a handler throws. */
+export function answerError(error: unknown, request: FastifyRequest, reply: FastifyReply): void {
   const failure = failureOf(error)
   const language = languageOf(request)
   log(failure, request)
   reply
     .code(failure.statusCode)
-    .headers({ 'content-language': language, vary: 'accept-language', ...headersOf(failure) })
+    // CORS has written into Vary before, where it is on.
+    .headers({
+      'content-language': language,
+      vary: [reply.getHeader('vary') ?? [], 'accept-language'].flat().join(', '),
+    })
+    .headers(headersOf(failure))
   reply.type('application/json; charset=utf-8').send(errorBody(failure, language))
 }
 
@@ -59,7 +64,7 @@ function log({ code, statusCode, cause }: Failure, request: FastifyRequest): voi
 /** For a URL that the router cannot read; no hook runs for it. */
 export function answerFrameworkError(error: FastifyError, request: FastifyRequest, reply: FastifyReply): void {
   setHeaders(request, reply)
-  answer(error, request, reply)
+  answerError(error, request, reply)
 }
 
 const CODES_OF_PARSER: Record<string, Code> = {
@@ -106,7 +111,6 @@ function createAddresses() {
 
 export default fp(
   async (app) => {
-    app.setErrorHandler(answer)
     // For a page of the documentation that is not there; all else is answered below, before it comes to a handler.
     app.setNotFoundHandler(async () => {
       throw new Failure('NOT_FOUND')
@@ -118,7 +122,8 @@ export default fp(
       if (!addresses.methods(url).includes(String(method))) addresses.add(method, url)
     })
     app.addHook('onRequest', async (request, reply) => {
-      if (!request.is404) return undefined
+      // The second is the address that @fastify/cors puts behind every OPTIONS; no preflight comes so far.
+      if (!request.is404 && request.routeOptions.url !== '*') return undefined
       const methods = addresses.methods(request.url)
       if (methods.length === 0) throw new Failure('NOT_FOUND')
       const allow = [...methods, 'OPTIONS'].join(', ')

@@ -1,19 +1,24 @@
 /**
- * What stands on every answer: the request's id, security headers, no-store. And what is refused before anything else:
- * requests while closing, without one Host, with an expectation that cannot be met.
+ * What stands on every answer: the request's id, security headers, no-store, and what lets the pages of CORS_ORIGINS
+ * read it. And what is refused before anything else: requests while closing, without one Host, with an expectation that
+ * cannot be met.
  */
 import { randomUUID } from 'node:crypto'
 import type { IncomingMessage } from 'node:http'
 import { isIP } from 'node:net'
-import type { FastifyReply, FastifyRequest } from 'fastify'
+import cors, { type FastifyCorsOptions } from '@fastify/cors'
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 import type { Config } from '../config.ts'
+import type { Parts } from '../parts.ts'
 import { trustedProxies } from '../schemas/config.ts'
 import { fail } from '../schemas/errors.ts'
 import type { Client } from '../schemas/session.ts'
 
 /** Bytes of a request's head. */
 export const HEAD_LIMIT = 16 * 1024
+/** How long a browser may remember what a preflight said. */
+const PREFLIGHT_SECONDS = 600
 const REQUEST_ID = /^[\w.-]{1,64}$/
 
 /** OWASP REST Security Cheat Sheet: an API's answers are no documents. They may hold tokens or personal data, so nobody stores them. */
@@ -59,22 +64,51 @@ function hasOneHost({ raw }: FastifyRequest): boolean {
   )
 }
 
-export default fp(
-  async (app) => {
-    let closing = false
+/** How far the process has come in its stop. */
+export interface Life {
+  /** SIGTERM was heard: it goes on serving, but is not ready any more and keeps no connection. */
+  stopping: boolean
+  /** It serves nobody any more. */
+  closing: boolean
+}
+export const lifeOf = (app: FastifyInstance) => app.getDecorator<Life>('life')
+
+/** Preflights are told apart by their header: an OPTIONS without it is asked for what the address takes. */
+function corsFor(origins: readonly string[], { headers }: FastifyRequest): FastifyCorsOptions {
+  if (!origins.includes(headers.origin ?? '')) return { origin: false }
+  return {
+    origin: [...origins],
+    preflight: headers['access-control-request-method'] !== undefined,
+    methods: ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE'],
+    allowedHeaders: ['Authorization', 'Content-Type'],
+    exposedHeaders: ['X-Request-Id', 'Retry-After', 'WWW-Authenticate'],
+    maxAge: PREFLIGHT_SECONDS,
+  }
+}
+
+export default fp<Parts>(
+  async (app, { config }) => {
+    const life: Life = { stopping: false, closing: false }
+    app.decorate('life', life)
     app.addHook('preClose', async () => {
-      closing = true
+      life.closing = true
     })
-    app.addHook('onRequest', async (request, reply) => {
-      setHeaders(request, reply)
-      if (closing) fail('UNAVAILABLE')
+    app.addHook('onRequest', async (request, reply) => setHeaders(request, reply))
+    // Before anything can be refused, so that a page can read what is.
+    if (config.CORS_ORIGINS.length > 0) {
+      await app.register(cors, {
+        delegator: (request, done) => done(null, corsFor(config.CORS_ORIGINS, request)),
+      })
+    }
+    app.addHook('onRequest', async (request) => {
+      if (life.closing) fail('UNAVAILABLE')
       if (!hasOneHost(request)) fail('BAD_REQUEST')
       const { expect } = request.headers
       if (expect !== undefined && expect.toLowerCase() !== '100-continue') fail('EXPECTATION_FAILED')
     })
     // A connection that is kept after its last answer would hold up the stop.
     app.addHook('onSend', async (_request, reply) => {
-      if (closing) reply.header('connection', 'close')
+      if (life.stopping || life.closing) reply.header('connection', 'close')
     })
   },
   { name: 'headers' },

@@ -2,12 +2,15 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from '@sinclair/typebox'
 import { dbOf } from '../plugins/db/index.ts'
+import { lifeOf } from '../plugins/headers.ts'
 import { errors } from '../schemas/error-responses.ts'
+import { fail } from '../schemas/errors.ts'
 
-const Health = Type.Object({ status: Type.Literal('ok') }, { description: 'All is well' })
+const Health = Type.Object({ status: Type.Literal('ok') }, { title: 'Health', description: 'All is well' })
 
 const route: FastifyPluginAsyncTypebox = async (app) => {
   const db = dbOf(app)
+  const life = lifeOf(app)
 
   app.route({
     method: 'GET',
@@ -35,6 +38,7 @@ const route: FastifyPluginAsyncTypebox = async (app) => {
       response: { 200: Health, ...errors() },
     },
     handler: async (_request, reply) => {
+      if (life.stopping) fail('UNAVAILABLE')
       await db.ping()
       return reply.code(200).send({ status: 'ok' })
     },

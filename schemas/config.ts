@@ -8,6 +8,12 @@ import { FormatRegistry, type Static, Type } from '@sinclair/typebox'
 const integer = (minimum: number, maximum: number, standard: number, description: string) =>
   Type.Integer({ minimum, maximum, default: standard, description })
 
+const oneOf = (values: string[], standard: string, description: string) =>
+  Type.Union(
+    values.map((value) => Type.Literal(value)),
+    { default: standard, description },
+  )
+
 export const Settings = Type.Object({
   HOST: Type.String({ default: '127.0.0.1', description: 'Address to listen on' }),
   PORT: integer(0, 65_535, 3000, 'Port to listen on; 0 takes a free one'),
@@ -53,9 +59,21 @@ export const Settings = Type.Object({
     default: [],
     description: 'CIDRs of the gateways whose X-Forwarded-For and X-Request-Id are believed',
   }),
-  LOG_LEVEL: Type.Union(
-    ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'].map((level) => Type.Literal(level)),
-    { default: 'info', description: 'Least level of what is logged' },
+  CORS_ORIGINS: Type.Array(Type.String({ format: 'origin' }), {
+    default: [],
+    description: 'Origins of the web pages that may call from a browser, such as https://app.example.com',
+  }),
+  DOCS: oneOf(['on', 'off'], 'on', 'Whether /docs is served: Swagger UI and the OpenAPI document'),
+  LOG_LEVEL: oneOf(
+    ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'],
+    'info',
+    'Least level of what is logged: JSON lines on stdout, pretty on a terminal',
+  ),
+  SHUTDOWN_DELAY: integer(
+    0,
+    300,
+    0,
+    'Seconds between SIGTERM, when readiness fails, and the close: time for a gateway to notice',
   ),
 })
 
@@ -74,6 +92,11 @@ export const FORMATS: Record<string, { check: (text: string) => boolean; wants: 
   issuer: {
     check: isIssuer,
     wants: 'an http or https URL without query and fragment, such as https://auth.example.com',
+  },
+  origin: {
+    check: isOrigin,
+    wants:
+      'origins such as https://app.example.com or http://localhost:5173, separated by commas, each by its full name',
   },
   cidr: { check: isCidr, wants: 'networks such as 10.0.0.0/8 or fd00::/8, separated by commas' },
 }
@@ -112,6 +135,11 @@ export function databaseAddress(url: string): DatabaseAddress | undefined {
 /** RFC 8414, section 2: an issuer has no query or fragment. */
 function isIssuer(text: string): boolean {
   return URL.canParse(text) && /^https?:$/.test(new URL(text).protocol) && !/[?#\s]/.test(text)
+}
+
+/** As a browser sends it in `Origin`: no path, no `*` (a page that is not named has no business here), no `null`, which many may send. */
+function isOrigin(text: string): boolean {
+  return URL.canParse(text) && /^https?:$/.test(new URL(text).protocol) && new URL(text).origin === text
 }
 
 /** An IPv4-mapped network, or one that holds them all, is refused: `::ffff:10.0.0.0/8` would trust all of IPv4 (CVE-2026-92395). */

@@ -12,70 +12,164 @@ interface Entry {
   challenge?: 'invalid_token'
   en: string
   ko: string
+  /** What a client does about it: for docs/errors.md and the OpenAPI document. */
+  advice: string
 }
 
-const entry = (status: number, en: string, ko: string): Entry => ({ status, en, ko })
-const badToken = (en: string, ko: string): Entry => ({ status: 401, challenge: 'invalid_token', en, ko })
+const entry = (status: number, en: string, ko: string, advice: string): Entry => ({ status, en, ko, advice })
+const badToken = (en: string, ko: string, advice: string): Entry => ({
+  ...entry(401, en, ko, advice),
+  challenge: 'invalid_token',
+})
 
 export const ERRORS = {
-  MALFORMED_BODY: entry(400, 'The body is not well-formed JSON in UTF-8.', '본문이 UTF-8로 된 올바른 JSON이 아닙니다.'),
-  VALIDATION_FAILED: entry(400, 'The request does not have the expected form.', '요청이 정해진 형식과 다릅니다.'),
+  MALFORMED_BODY: entry(
+    400,
+    'The body is not well-formed JSON in UTF-8.',
+    '본문이 UTF-8로 된 올바른 JSON이 아닙니다.',
+    'Mend the program: send JSON without a byte order mark and no member twice.',
+  ),
+  VALIDATION_FAILED: entry(
+    400,
+    'The request does not have the expected form.',
+    '요청이 정해진 형식과 다릅니다.',
+    'Show each of `details` at its `field`; all faults are told at once.',
+  ),
   PASSWORD_TOO_COMMON: entry(
     400,
     'This password is easy to guess. Choose another one.',
     '추측하기 쉬운 비밀번호입니다. 다른 비밀번호를 선택하세요.',
+    'Ask for another password: it is a commonly used one, or one of the own names.',
   ),
-  BAD_REQUEST: entry(400, 'The request cannot be read.', '요청을 읽을 수 없습니다.'),
-  UNAUTHENTICATED: entry(401, 'This needs an access token.', '액세스 토큰이 필요합니다.'),
+  BAD_REQUEST: entry(
+    400,
+    'The request cannot be read.',
+    '요청을 읽을 수 없습니다.',
+    'Mend the program: the address or the HTTP itself is broken, or a body was sent where none is taken.',
+  ),
+  UNAUTHENTICATED: entry(
+    401,
+    'This needs an access token.',
+    '액세스 토큰이 필요합니다.',
+    'Send `Authorization: Bearer` and the access token; without one, log in.',
+  ),
   TOKEN_EXPIRED: badToken(
     'The access token has expired. Refresh it.',
     '액세스 토큰이 만료되었습니다. 토큰을 갱신하세요.',
+    'Ask `POST /user/refresh`, then repeat the request with the new access token.',
   ),
   INVALID_TOKEN: badToken(
     'The access token is not valid. Log in again.',
     '유효하지 않은 액세스 토큰입니다. 다시 로그인하세요.',
+    'Forget both tokens and log in: the session has ended, or the token is none of ours.',
   ),
-  INVALID_CREDENTIALS: entry(401, 'The name or the password is wrong.', '이름 또는 비밀번호가 올바르지 않습니다.'),
+  INVALID_CREDENTIALS: entry(
+    401,
+    'The name or the password is wrong.',
+    '이름 또는 비밀번호가 올바르지 않습니다.',
+    'Let the person try again; which of the two is wrong is not told.',
+  ),
   INVALID_REFRESH_TOKEN: badToken(
     'The refresh token is not valid. Log in again.',
     '유효하지 않은 리프레시 토큰입니다. 다시 로그인하세요.',
+    'Forget both tokens and log in.',
   ),
   REFRESH_TOKEN_REUSED: badToken(
     'The refresh token was used before, so its session has been ended. Log in again.',
     '이미 사용된 리프레시 토큰이어서 세션을 종료했습니다. 다시 로그인하세요.',
+    'Forget both tokens and log in; somebody else may have had the token.',
   ),
-  FORBIDDEN: entry(403, 'This is not allowed.', '허용되지 않은 요청입니다.'),
-  WRONG_PASSWORD: entry(403, 'The present password is wrong.', '현재 비밀번호가 올바르지 않습니다.'),
-  REGISTRATION_CLOSED: entry(403, 'Registration is closed.', '회원 가입이 닫혀 있습니다.'),
-  NOT_FOUND: entry(404, 'There is nothing at this address.', '이 주소에는 아무것도 없습니다.'),
-  SESSION_NOT_FOUND: entry(404, 'There is no such session.', '해당 세션이 없습니다.'),
-  METHOD_NOT_ALLOWED: entry(405, 'This address does not take this method.', '이 주소에서 지원하지 않는 메서드입니다.'),
-  REQUEST_TIMEOUT: entry(408, 'The request did not arrive in time.', '요청이 제시간에 도착하지 않았습니다.'),
-  EMAIL_TAKEN: entry(409, 'This e-mail address is taken.', '이미 사용 중인 이메일 주소입니다.'),
-  USERNAME_TAKEN: entry(409, 'This username is taken.', '이미 사용 중인 사용자 이름입니다.'),
-  BODY_TOO_LARGE: entry(413, 'The body is too large.', '본문이 너무 큽니다.'),
+  FORBIDDEN: entry(
+    403,
+    'This is not allowed.',
+    '허용되지 않은 요청입니다.',
+    'Do not try again: the person lacks the role.',
+  ),
+  WRONG_PASSWORD: entry(
+    403,
+    'The present password is wrong.',
+    '현재 비밀번호가 올바르지 않습니다.',
+    'Let the person type the present password again; the session goes on.',
+  ),
+  REGISTRATION_CLOSED: entry(
+    403,
+    'Registration is closed.',
+    '회원 가입이 닫혀 있습니다.',
+    'Hide the registration form.',
+  ),
+  NOT_FOUND: entry(404, 'There is nothing at this address.', '이 주소에는 아무것도 없습니다.', 'Mend the address.'),
+  SESSION_NOT_FOUND: entry(
+    404,
+    'There is no such session.',
+    '해당 세션이 없습니다.',
+    'Read the list of sessions anew; this one has ended.',
+  ),
+  METHOD_NOT_ALLOWED: entry(
+    405,
+    'This address does not take this method.',
+    '이 주소에서 지원하지 않는 메서드입니다.',
+    'Use one of the methods in `Allow`.',
+  ),
+  REQUEST_TIMEOUT: entry(
+    408,
+    'The request did not arrive in time.',
+    '요청이 제시간에 도착하지 않았습니다.',
+    'Send it again, all of it within 15 s.',
+  ),
+  EMAIL_TAKEN: entry(
+    409,
+    'This e-mail address is taken.',
+    '이미 사용 중인 이메일 주소입니다.',
+    'Offer to log in, or ask for another address.',
+  ),
+  USERNAME_TAKEN: entry(
+    409,
+    'This username is taken.',
+    '이미 사용 중인 사용자 이름입니다.',
+    'Ask for another username.',
+  ),
+  BODY_TOO_LARGE: entry(413, 'The body is too large.', '본문이 너무 큽니다.', 'Send at most 32 KiB.'),
   UNSUPPORTED_MEDIA_TYPE: entry(
     415,
     'The body must be application/json in UTF-8.',
     '본문은 UTF-8로 된 application/json이어야 합니다.',
+    'Send `Content-Type: application/json`.',
   ),
-  EXPECTATION_FAILED: entry(417, 'This expectation cannot be met.', 'Expect 헤더의 요구를 처리할 수 없습니다.'),
+  EXPECTATION_FAILED: entry(
+    417,
+    'This expectation cannot be met.',
+    'Expect 헤더의 요구를 처리할 수 없습니다.',
+    'Leave the `Expect` header out; only `100-continue` is understood.',
+  ),
   RATE_LIMITED: entry(
     429,
     'There were too many attempts. Try again later.',
     '시도가 너무 많습니다. 잠시 후 다시 시도하세요.',
+    'Wait for the seconds of `Retry-After`, and say so to the person.',
   ),
-  HEADERS_TOO_LARGE: entry(431, 'The head of the request is too large.', '요청 헤더가 너무 큽니다.'),
-  INTERNAL: entry(500, 'Something went wrong here.', '서버에 문제가 발생했습니다.'),
+  HEADERS_TOO_LARGE: entry(
+    431,
+    'The head of the request is too large.',
+    '요청 헤더가 너무 큽니다.',
+    'Send fewer or shorter headers: at most 16 KiB with the address.',
+  ),
+  INTERNAL: entry(
+    500,
+    'Something went wrong here.',
+    '서버에 문제가 발생했습니다.',
+    'Report it with the `x-request-id`: that is a fault of Latchkey, and its log has the cause.',
+  ),
   OVERLOADED: entry(
     503,
     'Too many people are logging in right now. Try again shortly.',
     '지금은 로그인 요청이 너무 많습니다. 잠시 후 다시 시도하세요.',
+    'Try again after the seconds of `Retry-After`; nothing was changed.',
   ),
   UNAVAILABLE: entry(
     503,
     'The service is not available right now. Try again shortly.',
     '지금은 서비스를 사용할 수 없습니다. 잠시 후 다시 시도하세요.',
+    'Try again after the seconds of `Retry-After`; keep the tokens, they are still good.',
   ),
 } as const satisfies Record<string, Entry>
 

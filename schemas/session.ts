@@ -12,7 +12,7 @@ export const SessionView = Type.Object(
     ip: Type.String(),
     user_agent: Type.String(),
   },
-  { description: 'A session: one login on one device' },
+  { title: 'Session', description: 'A session: one login on one device' },
 )
 export type SessionView = Static<typeof SessionView>
 

@@ -21,7 +21,7 @@ export const TokenAnswer = Type.Object(
     }),
     user: User,
   },
-  { description: 'An access token, a refresh token and the person' },
+  { title: 'TokenAnswer', description: 'An access token, a refresh token and the person' },
 )
 export type TokenAnswer = Static<typeof TokenAnswer>
 
@@ -38,4 +38,4 @@ export interface AccessClaims {
   roles: string[]
 }
 
-export const Success = Type.Object({ result: Type.Literal('success') }, { description: 'Done' })
+export const Success = Type.Object({ result: Type.Literal('success') }, { title: 'Success', description: 'Done' })

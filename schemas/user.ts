@@ -14,7 +14,7 @@ export const User = Type.Object(
     created_at: Timestamp,
     updated_at: Timestamp,
   },
-  { description: 'A person' },
+  { title: 'User', description: 'A person' },
 )
 export type User = Static<typeof User>
 

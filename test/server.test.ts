@@ -1,6 +1,8 @@
 /** The process as people run it: start, faults, signals, the command line, and two instances side by side. */
+import { exec as execute } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { setTimeout as pause } from 'node:timers/promises'
+import { promisify } from 'node:util'
 import t, { type Test } from 'tap'
 import { endOfLife } from '../server.ts'
 import { VERSION } from '../version.ts'
@@ -10,6 +12,7 @@ import {
   bearer,
   listening,
   node,
+  ROOT,
   register,
   type Service,
   serve,
@@ -19,6 +22,9 @@ import {
   until,
   wire,
 } from './process.ts'
+import { skipWithout } from './programs.ts'
+
+const exec = promisify(execute)
 
 const sqlite = (t: Test) => createEngine(t, 'sqlite').databaseUrl()
 
@@ -35,25 +41,31 @@ t.test('the start says in one line where it is, which database it has and where 
   const line = await service.line(/listens/)
   t.match(service.origin, /^http:\/\/127\.0\.0\.1:[1-9]\d*$/)
   t.match(line, { level: 30, database: `SQLite ${url.slice('sqlite:'.length)}`, docs: `${service.origin}/docs` })
-  t.equal(line.msg, `Latchkey listens on ${service.origin}, on ${line.database}; try it at ${line.docs}`)
+  t.equal(line.msg, `Latchkey ${VERSION} listens on ${service.origin}, on ${line.database}`)
   t.equal((await service.ask('GET /docs/json')).status, 200)
   t.equal((await service.ask('GET /health/ready')).status, 200)
   service.signal('SIGTERM')
   t.equal(await service.ended, 0)
-  t.equal(service.stdout().match(/listens on/g)?.length, 1)
+  t.equal(service.stdout().match(/listen/g)?.length, 1)
   t.equal(service.stdout().match(/security fixes/g)?.length, endOfLife(process.versions.node) ? 1 : undefined)
   t.equal(service.stderr(), '')
 })
 
 t.test(
   'on a terminal the start is for people to read',
-  { skip: existsSync('/usr/bin/script') ? false : 'no script' },
+  { skip: existsSync('/usr/bin/script') ? skipWithout('curl') : 'no script' },
   async (t) => {
     const env = { ...settingsOf(await sqlite(t)), TERM: 'xterm' }
     const service = start(t, ['/usr/bin/script', '-qec', 'exec node dist/server.js', '/dev/null'], env, { group: true })
-    t.match(await service.line(/Latchkey listens on/), /INFO.*Latchkey listens on http:/)
+    const address = /http:\S+/.exec(await service.line(/Address/))![0]
+    t.match(await service.line(/Latchkey/), `${VERSION}, on SQLite `)
+    t.match(await service.line(/Docs/), `${address}/docs`)
+    // The last line is there to be copied.
+    const command = /curl .*/.exec(await service.line(/Try it/))![0]
+    t.match(await exec(command, { cwd: ROOT }), { stdout: /"access_token":"/ })
     service.signal('SIGTERM')
     await service.ended
+    t.notMatch(service.stdout(), /[Ll]istening|"level"/)
   },
 )
 
@@ -95,7 +107,7 @@ t.test('a port that is taken stops the start with one sentence', async (t) => {
   const first = await serve(t, await sqlite(t))
   const second = node(t, ['dist/server.js'], { ...settingsOf(await sqlite(t)), PORT: String(first.port) })
   t.equal(await second.ended, 1)
-  t.match(second.stderr(), new RegExp(`^[^\\n]*127\\.0\\.0\\.1:${first.port}[^\\n]*\\n$`))
+  t.match(second.stderr(), new RegExp(`^[^\\n]*127\\.0\\.0\\.1:${first.port}[^\\n]*choose another port[^\\n]*\\n$`))
   t.notMatch(second.stdout(), /listens/)
 })
 
@@ -133,6 +145,31 @@ for (const signal of ['SIGTERM', 'SIGINT'] as const) {
     t.equal(service.stderr(), '')
   })
 }
+
+t.test('for SHUTDOWN_DELAY seconds it goes on serving, but is not ready and keeps no connection', async (t) => {
+  const service = await serve(t, await sqlite(t), { SHUTDOWN_DELAY: '2' })
+  const ann = await register(service.ask)
+  const idle = await wire(t, service.port)
+  idle.write(HEALTH)
+  await idle.arrives(/"status"/)
+  t.equal((await service.ask('GET /health/ready')).status, 200)
+  service.signal('SIGTERM')
+  await service.line(/SIGTERM: stopping/)
+  const ready = await service.ask('GET /health/ready')
+  t.match(ready, { status: 503, body: { code: 'UNAVAILABLE' } })
+  t.match(await service.ask('GET /health/live'), { status: 200 }, 'nobody is to kill it')
+  const me = await service.ask('GET /user/me', undefined, bearer(ann))
+  t.match(me, { status: 200, body: ann.user })
+  t.match(await service.ask('POST /user/login', { username: ann.user.username, password: PASSWORD }), { status: 200 })
+  idle.write(HEALTH)
+  t.match(
+    await idle.closed,
+    /200 OK.*200 OK.*\r\nconnection: close\r\n/is,
+    'a kept connection ends with its next answer',
+  )
+  t.equal(await service.ended, 0)
+  t.ok(await refuses(service.port))
+})
 
 t.test('a login whose hash is being made when the signal comes is answered', async (t) => {
   const service = await serve(t, await sqlite(t), { HASH_CONCURRENCY: '1' })
@@ -201,12 +238,15 @@ t.test('the command line', async (t) => {
     t.match(told, { code: 0, stderr: '' })
     t.match(told.stdout, `Usage: latchkey ${command}`)
     t.match(extra, { code: 2, stdout: '' })
-    t.match(extra.stderr, `latchkey: ${command} now --port is not understood`)
+    t.match(extra.stderr, "unknown option '--port'")
+    t.match(await run(command, 'now'), { code: 2, stdout: '', stderr: /too many arguments for/ })
+    t.match(told.stdout, new RegExp(`Examples:\n.*latchkey ${command}`))
   })
-  const unknowns = ['start', '__proto__'].map(async (unknown) => {
+  const unknowns = [['migrat', 'migrate'], ['sreve', 'serve'], ['__proto__']].map(async ([unknown = '', near]) => {
     const { code, stdout, stderr } = await run(unknown)
     t.match({ code, stdout }, { code: 2, stdout: '' }, unknown)
-    t.ok(stderr.startsWith(`latchkey: ${unknown} is not understood\n`) && stderr.endsWith(help.stdout), unknown)
+    t.match(stderr, `unknown command '${unknown}'`)
+    t.match(stderr, near ? `Did you mean ${near}?` : /^[^?]*$/)
   })
   await Promise.all([...commands, ...unknowns])
 })

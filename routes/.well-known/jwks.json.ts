@@ -4,16 +4,19 @@ import { Type } from '@sinclair/typebox'
 import { keysOf } from '../../plugins/keys/index.ts'
 import { errors } from '../../schemas/error-responses.ts'
 
-const Jwk = Type.Object({
-  kty: Type.String(),
-  crv: Type.String(),
-  x: Type.String(),
-  y: Type.String(),
-  kid: Type.String(),
-  alg: Type.String(),
-  use: Type.String(),
-})
-const Jwks = Type.Object({ keys: Type.Array(Jwk) }, { description: 'A JWK set' })
+const Jwk = Type.Object(
+  {
+    kty: Type.String(),
+    crv: Type.String(),
+    x: Type.String(),
+    y: Type.String(),
+    kid: Type.String(),
+    alg: Type.String(),
+    use: Type.String(),
+  },
+  { title: 'Jwk', description: 'A public key (RFC 7517)' },
+)
+const Jwks = Type.Object({ keys: Type.Array(Jwk) }, { title: 'Jwks', description: 'A JWK set' })
 
 const CACHE = 'public, max-age=300'
 

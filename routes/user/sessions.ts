@@ -7,7 +7,10 @@ import { errors } from '../../schemas/error-responses.ts'
 import { fail } from '../../schemas/errors.ts'
 import { SessionView, viewOf } from '../../schemas/session.ts'
 
-const List = Type.Object({ sessions: Type.Array(SessionView) }, { description: 'The sessions, the newest first' })
+const List = Type.Object(
+  { sessions: Type.Array(SessionView) },
+  { title: 'SessionList', description: 'The sessions, the newest first' },
+)
 const Params = Type.Object({ id: Type.String({ description: 'The `id` of a session in the list' }) })
 
 const route: FastifyPluginAsyncTypebox = async (app) => {

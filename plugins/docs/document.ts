@@ -1,0 +1,64 @@
+/** The OpenAPI document as its readers want it: every noun once and by its name, an example for each error. */
+import type { OpenAPIV3_1 } from 'openapi-types'
+import { CODES, type Code, ERRORS, errorBody, Failure } from '../../schemas/errors.ts'
+
+export type OpenApi = OpenAPIV3_1.Document
+type Response = OpenAPIV3_1.ResponseObject
+type Json = Record<string, unknown>
+
+/** One example for each code, as it is answered. */
+const EXAMPLES: Record<string, Json> = Object.fromEntries(
+  CODES.map((code) => {
+    const details = code === 'VALIDATION_FAILED' ? { details: [{ field: '/email', rule: 'format' }] } : {}
+    return [code, { summary: ERRORS[code].advice, value: errorBody(new Failure(code, details), 'en') }]
+  }),
+)
+
+const SECONDS = { description: 'Seconds after which to try again', schema: { type: 'integer' as const } }
+const CHALLENGE = { description: 'RFC 6750, section 3', schema: { type: 'string' as const } }
+const HEADERS: Record<string, Response['headers']> = {
+  401: { 'WWW-Authenticate': CHALLENGE },
+  429: { 'Retry-After': SECONDS },
+  503: { 'Retry-After': SECONDS },
+}
+
+/** Finishes what @fastify/swagger has made of the routes: their schemas stand inline, over and over. */
+export function finish({ paths = {}, components, ...rest }: OpenApi): OpenApi {
+  const schemas: Record<string, Json> = {}
+  const named = byName(paths, schemas) as Record<string, Record<string, OpenAPIV3_1.OperationObject>>
+  const responses: Record<string, Response> = {}
+  const examples: Record<string, Json> = {}
+  for (const { responses: own = {} } of Object.values(named).flatMap((operations) => Object.values(operations))) {
+    for (const [status, response] of Object.entries(own)) {
+      const codes = describe(status, response as Response)
+      for (const code of codes) examples[code] = EXAMPLES[code]!
+      const [only = ''] = codes
+      if (codes.length !== 1) continue
+      responses[only] = response as Response
+      own[status] = { $ref: `#/components/responses/${only}` }
+    }
+  }
+  return { ...rest, paths: named, components: { ...components, schemas, responses, examples } } as OpenApi
+}
+
+/** A schema with a `title` goes among the components, and a reference takes its place. */
+function byName(value: unknown, schemas: Record<string, Json>): unknown {
+  if (Array.isArray(value)) return value.map((one) => byName(one, schemas))
+  if (typeof value !== 'object' || value === null) return value
+  const { title, ...members } = value as Json
+  const walked = Object.fromEntries(Object.entries(members).map(([name, member]) => [name, byName(member, schemas)]))
+  if (typeof title !== 'string') return walked
+  schemas[title] = walked
+  return { $ref: `#/components/schemas/${title}` }
+}
+
+/** Adds to an error what its status promises, and an example of each code. Gives the codes; none where all went well. */
+function describe(status: string, response: Response): Code[] {
+  const media = response.content?.['application/json']
+  const schema = media?.schema as { allOf?: [unknown, { properties: { code: { enum: Code[] } } }] } | undefined
+  if (!media || !schema?.allOf) return []
+  const codes = schema.allOf[1].properties.code.enum
+  if (HEADERS[status]) response.headers = HEADERS[status]
+  media.examples = Object.fromEntries(codes.map((code) => [code, { $ref: `#/components/examples/${code}` }]))
+  return codes
+}

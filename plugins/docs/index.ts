@@ -1,0 +1,97 @@
+/**
+ * Swagger UI at /docs, and the OpenAPI document that it shows at /docs/json and /docs/yaml. DOCS=off leaves all of it
+ * out.
+ */
+import helmet from '@fastify/helmet'
+import swagger from '@fastify/swagger'
+import swaggerUi from '@fastify/swagger-ui'
+import type { FastifyInstance } from 'fastify'
+import fp from 'fastify-plugin'
+import type { Parts } from '../../parts.ts'
+import { VERSION } from '../../version.ts'
+import type { Access } from '../access.ts'
+import { finish, type OpenApi } from './document.ts'
+
+const DESCRIPTION = `Passwords and tokens for the services behind one gateway.
+
+Try it here: register, press **Authorize**, paste the \`access_token\` of the answer, and ask \`GET /user/me\`.
+
+Every error has one shape; program against its \`code\`. Messages are for people, in English or Korean, as
+\`Accept-Language\` asks. Every answer carries \`x-request-id\`, by which the log finds it.`
+
+const TAGS = [
+  { name: 'user', description: 'Register, log in, refresh, log out, and what a person may do with the own account' },
+  { name: 'keys', description: 'What other services check access tokens with' },
+  { name: 'health', description: 'What an orchestrator asks' },
+]
+
+/** What the gate asks for, in the words of OpenAPI. */
+const SECURITY: Record<Access, Record<string, string[]>[]> = {
+  public: [],
+  token: [{ bearer: [] }],
+  session: [{ bearer: [] }],
+  either: [{}, { bearer: [] }],
+}
+
+const document = {
+  openapi: '3.1.0' as const,
+  info: {
+    title: 'Latchkey',
+    version: VERSION,
+    description: DESCRIPTION,
+    license: { name: 'MIT', identifier: 'MIT' },
+  },
+  // Relative to the document itself: right behind any gateway, under any path.
+  servers: [{ url: '..' }],
+  tags: TAGS,
+  components: { securitySchemes: { bearer: { type: 'http' as const, scheme: 'bearer', bearerFormat: 'JWT' } } },
+}
+
+/** Swagger UI sets styles by hand here and there; scripts come from files alone. No `upgrade-insecure-requests`: on a host without TLS the page's parts would be asked for by https. */
+const POLICY = {
+  'default-src': ["'self'"],
+  'style-src': ["'self'", "'unsafe-inline'"],
+  'img-src': ["'self'", 'data:'],
+  'base-uri': ["'none'"],
+  'form-action': ["'none'"],
+  'frame-ancestors': ["'none'"],
+  'object-src': ["'none'"],
+}
+
+/** The page: the one document that a browser shows, so it alone gets a browser's whole set of headers. */
+async function page(app: FastifyInstance): Promise<void> {
+  app.addHook('onRoute', (route) => {
+    route.config = { ...route.config, access: 'public', limit: 'none' }
+  })
+  // Strict-Transport-Security is for whoever speaks TLS: the gateway.
+  await app.register(helmet, { contentSecurityPolicy: false, strictTransportSecurity: false })
+  await app.register(swaggerUi, {
+    routePrefix: '/docs',
+    staticCSP: POLICY,
+    theme: { title: 'Latchkey' },
+    uiConfig: {
+      tryItOutEnabled: true,
+      docExpansion: 'list',
+      defaultModelsExpandDepth: 0,
+      displayRequestDuration: true,
+    },
+  })
+}
+
+export default fp<Parts>(
+  async (app, { config, routes }) => {
+    if (!routes || config.DOCS === 'off') return
+    await app.register(swagger, {
+      stripBasePath: false,
+      openapi: document,
+      transform: ({ schema, url, route }) => {
+        const { access = 'session' } = route.config ?? {}
+        return { schema: { ...schema, security: SECURITY[access] }, url }
+      },
+      transformObject: (made) => ('openapiObject' in made ? finish(made.openapiObject as OpenApi) : made.swaggerObject),
+    })
+    await app.register(page)
+  },
+  // After access, so that its pages pass the gate too.
+  { name: 'docs', dependencies: ['errors', 'access'] },
+)
