@@ -1,12 +1,13 @@
 /** The surface is a reviewed page: every route, plugin and hook, and the OpenAPI document, against the committed ones. */
 import { subscribe, unsubscribe } from 'node:diagnostics_channel'
-import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import Fastify, { type FastifyInstance, type RouteOptions } from 'fastify'
 import t, { type Test } from 'tap'
 import { demandAccess } from '../plugins/access.ts'
 import { createEngine } from './engines.ts'
 import { documentedCodes, startApp } from './helper.ts'
+import { holdAgainstFile } from './reviewed.ts'
 
 const ROOT = join(import.meta.dirname, '..', '..')
 /** What Fastify and Swagger UI bring along, beside the files in routes/. */
@@ -94,22 +95,14 @@ function write(value: unknown, indent = ''): string {
   return `${open}\n${members.map((text) => deeper + text).join(',\n')}\n${indent}${close}`
 }
 
-/** Compares with the committed file, or writes it. */
-function holdAgainstFile(t: Test, name: string, text: string): void {
-  const file = join(ROOT, 'test', name)
-  if (process.env.UPDATE) writeFileSync(file, text)
-  const message = `test/${name} is the page that was reviewed. If the change is meant, \`UPDATE=1 node dist/test/run.js surface\` writes it anew.`
-  t.equal(text, readFileSync(file, 'utf8'), message)
-}
-
 t.test('routes, plugins and hooks are those of test/surface.txt', async (t) => {
-  holdAgainstFile(t, 'surface.txt', pageOf(await watchStart(t)))
+  holdAgainstFile(t, 'test/surface.txt', pageOf(await watchStart(t)))
 })
 
 t.test('the OpenAPI document is test/openapi.json', async (t) => {
   const app = await startApp(t, createEngine(t, 'sqlite'))
   const { body } = await app.anon.get('/docs/json')
-  holdAgainstFile(t, 'openapi.json', `${write(body)}\n`)
+  holdAgainstFile(t, 'test/openapi.json', `${write(body)}\n`)
 })
 
 t.test('each address starts with the path of its file, and each file has one', async (t) => {
