@@ -109,7 +109,8 @@ t.test('a restored dump on MariaDB, with all sessions ended', { skip }, async (t
 t.test('SECRET changes while two instances run, and no token is lost', { skip }, async (t) => {
   const url = await createDatabase(process.env.TEST_MYSQL_URL!)
   const [old, next] = ['the old secret has more than thirty-two bytes', 'the new secret has more than thirty-two bytes']
-  const start = async (SECRET: string) => listening(node(t, ['dist/server.js'], { ...settingsOf(url), ...SETTINGS, SECRET }))
+  const start = async (SECRET: string) =>
+    listening(node(t, ['dist/server.js'], { ...settingsOf(url), ...SETTINGS, SECRET }))
   let [one, two] = await Promise.all([start(old), start(old)])
   let tokens = await register(one.ask)
   for (const secret of [`${old},${next}`, `${next},${old}`]) {
