@@ -3,9 +3,9 @@
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import Database from 'libsql'
 import mysql from 'mysql2/promise'
 import type { Test } from 'tap'
+import { openConnection } from '../plugins/db/sqlite-driver.ts'
 import { createDatabase } from './mariadb.ts'
 
 export interface Engine {
@@ -51,8 +51,8 @@ export interface Connection {
 
 export async function connect(databaseUrl: string): Promise<Connection> {
   if (databaseUrl.startsWith('sqlite:')) {
-    const database = new Database(databaseUrl.slice('sqlite:'.length))
-    database.pragma('busy_timeout = 5000')
+    const database = openConnection(databaseUrl.slice('sqlite:'.length))
+    database.exec('PRAGMA busy_timeout = 5000')
     return {
       sql: async (text, values = []) => {
         const statement = database.prepare(text)

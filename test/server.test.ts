@@ -127,14 +127,22 @@ for (const signal of ['SIGTERM', 'SIGINT'] as const) {
     const service = await serve(t, await sqlite(t))
     const { user } = await register(service.ask)
     const login = await slowPost(t, service.port, '/user/login', { username: user.username, password: PASSWORD })
-    const [used, unused] = [await wire(t, service.port), await wire(t, service.port)]
+    const [unused, begun, used] = [
+      await wire(t, service.port),
+      await wire(t, service.port),
+      await wire(t, service.port),
+    ]
+    const half = HEALTH.indexOf('Host')
+    begun.write(HEALTH.slice(0, half))
     used.write(HEALTH)
     await used.arrives(/"status"/)
     service.signal(signal)
     await service.line(new RegExp(`${signal}: stopping`))
     t.match(await used.closed, /200 OK/, 'a connection with nothing under way is closed')
     unused.write(HEALTH)
-    const refused = await unused.closed
+    t.match(await unused.closed, /^(HTTP\/1\.1 503 |$)/, 'from Node.js 26 on one that sent nothing yet is closed too')
+    begun.write(HEALTH.slice(half))
+    const refused = await begun.closed
     t.match(refused, /^HTTP\/1\.1 503 .*"code":"UNAVAILABLE"/s)
     t.match(refused, /\r\nretry-after: \d+\r\n/i)
     t.match(refused, /\r\nx-request-id: [\w-]+\r\n/i)

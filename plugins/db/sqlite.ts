@@ -1,20 +1,17 @@
 /**
- * SQLite, the embedded default, by libsql: one synchronous connection. A lock that another process holds (a command
- * that writes) is waited for in short tries, one waiter at a time, so that the event loop goes on.
+ * SQLite, the embedded default: one synchronous connection. A lock that another process holds (a command that writes)
+ * is waited for in short tries, one waiter at a time, so that the event loop goes on.
  */
 import { closeSync, mkdirSync, openSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
-import Database from 'libsql'
 import { fail } from '../../schemas/errors.ts'
 import { type Engine, type Statement, type Types, UniqueViolation, type Value } from './engine.ts'
+import { type Connection, faultOf, openConnection, type Prepared } from './sqlite-driver.ts'
 import { spend } from './waiting.ts'
 
 /** SQLite compares TEXT byte by byte, trailing spaces included. The names must have TEXT affinity: VARBINARY would turn '123' into a number. */
 const types: Types = { id: 'TEXT', canonical: 'TEXT', text: () => 'TEXT', long: 'TEXT' }
-
-/** What says that the file cannot be used just now, and not that the statement is wrong. */
-const AWAY = /^SQLITE_(BUSY|LOCKED|IOERR|FULL|CANTOPEN|READONLY|CORRUPT|NOTADB|PROTOCOL)/
 
 interface Options {
   maxWaitMs: number
@@ -28,17 +25,21 @@ export function openSqlite(file: string, { maxWaitMs, exclusive }: Options): Eng
   openable(file, () => closeSync(openSync(file, 'a', 0o600)))
   const lock = exclusive ? hold(file) : undefined
   const connection = openable(file, () => connect(file))
-  const prepared = new Map<string, Database.Statement>()
+  const prepared = new Map<string, Prepared>()
 
-  function prepare(sql: string): Database.Statement {
+  function prepare(sql: string): Prepared {
     const statement = prepared.get(sql) ?? connection.prepare(sql)
     prepared.set(sql, statement)
     return statement
   }
 
-  /** Single writes too: libsql does not reset a statement that met a lock, so only BEGIN may meet one. */
+  /**
+   * Single writes too: libsql does not reset a statement that met a lock, so only BEGIN may meet one. node:sqlite resets
+   * it and would not need that.
+   */
   function transaction(statements: Statement[]): number[] | undefined {
     connection.exec('BEGIN IMMEDIATE')
+    let open = true
     try {
       const counts: number[] = []
       for (const { sql, values, expect } of statements) {
@@ -47,9 +48,10 @@ export function openSqlite(file: string, { maxWaitMs, exclusive }: Options): Eng
         counts.push(changes)
       }
       connection.exec('COMMIT')
+      open = false
       return counts
     } finally {
-      if (connection.inTransaction) connection.exec('ROLLBACK')
+      if (open) rollBack(connection)
     }
   }
 
@@ -91,21 +93,21 @@ function openable<T>(file: string, open: () => T): T {
   }
 }
 
-function connect(file: string): Database.Database {
-  const connection = new Database(file)
+function connect(file: string): Connection {
+  const connection = openConnection(file)
   // Nobody else waits yet, and two that open a new file at once meet here.
-  connection.pragma('busy_timeout = 5000')
-  connection.pragma('journal_mode = WAL')
-  connection.pragma('synchronous = FULL')
-  connection.pragma('foreign_keys = ON')
+  connection.exec('PRAGMA busy_timeout = 5000')
+  connection.exec('PRAGMA journal_mode = WAL')
+  connection.exec('PRAGMA synchronous = FULL')
+  connection.exec('PRAGMA foreign_keys = ON')
   // From now on short, since it stops the event loop; untilUnlocked goes on from there.
-  connection.pragma('busy_timeout = 2')
+  connection.exec('PRAGMA busy_timeout = 2')
   return connection
 }
 
 /** A second SQLite file, held exclusively: unlike a pid file it is free at once after kill -9. */
-function hold(file: string): Database.Database {
-  const lock = openable(file, () => new Database(`${file}.lock`))
+function hold(file: string): Connection {
+  const lock = openable(file, () => openConnection(`${file}.lock`))
   try {
     lock.exec('BEGIN EXCLUSIVE')
     return lock
@@ -125,25 +127,33 @@ export async function untilUnlocked<T>(work: () => T, end: number): Promise<T> {
     try {
       return work()
     } catch (error) {
-      const code = String((error as { code?: string }).code)
-      if (code === 'SQLITE_CONSTRAINT_UNIQUE' || code === 'SQLITE_CONSTRAINT_PRIMARYKEY') throw new UniqueViolation()
-      if (!AWAY.test(code)) throw error
-      if (!code.startsWith('SQLITE_BUSY')) fail('UNAVAILABLE', { cause: error })
+      const fault = faultOf(error)
+      if (fault === 'unique') throw new UniqueViolation()
+      if (fault === 'away') fail('UNAVAILABLE', { cause: error })
+      if (fault === 'other') throw error
     }
     await pause(10)
   }
 }
 
-/** So that a copy of the one file is a whole backup; where a command is writing, the journal does as well. */
-function checkpoint(connection: Database.Database): void {
+function rollBack(connection: Connection): void {
   try {
-    connection.pragma('wal_checkpoint(TRUNCATE)')
+    connection.exec('ROLLBACK')
+  } catch {
+    // SQLite has done it by itself, as it does where the disk is full.
+  }
+}
+
+/** So that a copy of the one file is a whole backup; where a command is writing, the journal does as well. */
+function checkpoint(connection: Connection): void {
+  try {
+    connection.exec('PRAGMA wal_checkpoint(TRUNCATE)')
   } catch {
     // The next opening reads the journal.
   }
 }
 
-function define(connection: Database.Database, sql: string): void {
+function define(connection: Connection, sql: string): void {
   try {
     connection.exec(sql)
   } catch (error) {

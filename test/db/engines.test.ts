@@ -1,25 +1,26 @@
 /** What each engine does below the room: session state, conflicts, lost connections, locks, and databases that fall silent. */
 import { once } from 'node:events'
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { isBuiltin } from 'node:module'
 import { type AddressInfo, connect, createServer, type Server } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
 import { inspect } from 'node:util'
 import Fastify, { type FastifyInstance } from 'fastify'
-import Database from 'libsql'
 import mysql from 'mysql2/promise'
 import t, { type Test } from 'tap'
 import { buildApp } from '../../app.ts'
 import { type Engine, UniqueViolation } from '../../plugins/db/engine.ts'
 import { createEngine, openMysql } from '../../plugins/db/mysql.ts'
 import { openSqlite, untilUnlocked } from '../../plugins/db/sqlite.ts'
+import { openConnection } from '../../plugins/db/sqlite-driver.ts'
 import { withBudget } from '../../plugins/db/waiting.ts'
 import { type DatabaseAddress, databaseAddress } from '../../schemas/config.ts'
 import { createEngine as engineOf } from '../engines.ts'
 import { PASSWORD, randomName } from '../helper.ts'
 import { ownMariadb } from '../mariadb.ts'
-import { serve } from '../process.ts'
+import { listening, node, serve, settingsOf } from '../process.ts'
 import { skipWithout } from '../programs.ts'
 import { configOf, only, randomId } from './room.ts'
 
@@ -409,7 +410,7 @@ t.test('SQLite is durable and strict about its keys', async (t) => {
 
 t.test('a file has one holder that serves, and commands beside it', async (t) => {
   const file = await sqlite(t)
-  const serving = openFile(t, file, { exclusive: true })
+  const serving = openSqlite(file, { maxWaitMs: 20_000, exclusive: true })
   t.throws(() => openSqlite(file, { maxWaitMs: 100, exclusive: true }), {
     message: `Another Latchkey serves ${file} already. One file takes one; several instances share a MySQL or MariaDB.`,
   })
@@ -434,11 +435,28 @@ t.test('kill -9 frees the file at once', async (t) => {
   t.equal(await only(next, 'SELECT COUNT(*) AS n FROM signing_keys'), 1)
 })
 
+t.test('without libsql it starts where Node.js brings SQLite, and elsewhere says what to do', async (t) => {
+  const hide = join(await folder(t), 'hide.cjs')
+  await writeFile(
+    hide,
+    `const Module = require('node:module')
+    const resolve = Module._resolveFilename
+    Module._resolveFilename = (name, ...rest) => resolve(name === 'libsql' ? 'no-such-package' : name, ...rest)`,
+  )
+  const started = node(t, ['--require', hide, 'dist/server.js'], settingsOf(`sqlite:${await sqlite(t)}`))
+  if (isBuiltin('node:sqlite')) return void (await listening(started))
+  t.equal(await started.ended, 1)
+  t.match(
+    started.stderr(),
+    /^The database file [^\n]* has no SQLite of its own; run Node\.js 22\.13 or newer, or install libsql [^\n]*\n$/,
+  )
+})
+
 t.test('a lock that somebody else holds is waited for while everything else goes on', async (t) => {
   const file = await sqlite(t)
   const engine = openFile(t, file)
   const name = await numbers(engine)
-  const foreign = new Database(file)
+  const foreign = openConnection(file)
   t.teardown(() => foreign.close())
   foreign.exec('BEGIN IMMEDIATE')
   const settled: string[] = []
@@ -458,7 +476,7 @@ t.test('a lock that is held too long is 503, and nothing is left of it', async (
   const file = await sqlite(t)
   const engine = openFile(t, file, { maxWaitMs: 200 })
   const name = await numbers(engine)
-  const foreign = new Database(file)
+  const foreign = openConnection(file)
   t.teardown(() => foreign.close())
   foreign.exec('BEGIN IMMEDIATE')
   await t.rejects(engine.run(`UPDATE ${name} SET n = 1`), UNAVAILABLE)
@@ -486,14 +504,33 @@ t.test('a file that is no database, or cannot be one, is told in a sentence', as
 })
 
 t.test('a disk that fails is UNAVAILABLE at once, anything else stays what it is', async (t) => {
-  const failing = (code: string) => () => {
-    throw Object.assign(new Error(code), { code })
+  const failing = (fault: object) => () => {
+    throw Object.assign(new Error('a fault'), fault)
   }
   const soon = () => performance.now() + 60_000
-  for (const code of ['SQLITE_IOERR', 'SQLITE_FULL', 'SQLITE_READONLY'])
-    await t.rejects(untilUnlocked(failing(code), soon()), UNAVAILABLE, code)
-  await t.rejects(untilUnlocked(failing('SQLITE_ERROR'), soon()), { code: 'SQLITE_ERROR' })
-  await t.rejects(untilUnlocked(failing('SQLITE_CONSTRAINT_UNIQUE'), soon()), new UniqueViolation())
+  // As node:sqlite and as libsql number them: the last one is an SQLITE_IOERR_WRITE.
+  for (const name of ['errcode', 'rawCode']) {
+    for (const code of [6, 8, 10, 11, 13, 14, 15, 26, 778])
+      await t.rejects(untilUnlocked(failing({ [name]: code }), soon()), UNAVAILABLE, `${name} ${code}`)
+    await t.rejects(untilUnlocked(failing({ [name]: 1 }), soon()), { message: 'a fault' })
+    for (const code of [1555, 2067])
+      await t.rejects(untilUnlocked(failing({ [name]: code }), soon()), new UniqueViolation())
+    const later = [failing({ [name]: 5 }), failing({ [name]: 517 }), () => 'unlocked']
+    t.equal(await untilUnlocked(() => later.shift()!(), soon()), 'unlocked')
+  }
+  await t.rejects(untilUnlocked(failing({ code: 'ERR_INVALID_STATE' }), soon()), { message: 'a fault' })
+})
+
+t.test('a disk that is full is UNAVAILABLE, and all is well when there is room again', async (t) => {
+  const engine = openFile(t, await sqlite(t))
+  await engine.define('CREATE TABLE texts (id INTEGER NOT NULL PRIMARY KEY, text TEXT NOT NULL)')
+  const insert = (id: number, text: string) => ({ sql: 'INSERT INTO texts VALUES (?, ?)', values: [id, text] })
+  await engine.define('PRAGMA max_page_count = 20')
+  await t.rejects(engine.batch([insert(1, 'fits'), insert(2, 'x'.repeat(200_000))]), UNAVAILABLE)
+  await t.rejects(engine.run('INSERT INTO texts VALUES (?, ?)', [2, 'x'.repeat(200_000)]), UNAVAILABLE)
+  t.equal(await only(engine, 'SELECT COUNT(*) AS n FROM texts'), 0)
+  await engine.define('PRAGMA max_page_count = 1000')
+  t.strictSame(await engine.batch([insert(1, 'fits'), insert(2, 'x'.repeat(200_000))]), [1, 1])
 })
 
 t.test('a database that falls silent during the start stops it with a sentence', { skip }, async (t) => {
