@@ -1,22 +1,23 @@
-// The test run: `npm test`, or after a build `node dist/test/run.js [text …]` for the files whose path contains a text.
-// It gives the tests a private MariaDB server, runs them under tap and judges tap's report.
+// The test run: `npm test`, or after a build `node dist/test/run.js [--on=20,24] [text …]` for the files whose path
+// contains a text and for these lines of Node.js. It gives the tests a private MariaDB server, runs them under tap on
+// one Node.js after the other and judges tap's reports.
 
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { join, relative } from 'node:path'
+import { delimiter, dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { Base, type Counts, t as tap } from 'tap'
+import { coverageOptions, coverageReport, forgetCoverage, keepCoverage, neverLoaded } from './coverage.ts'
 import { type Mariadb, startMariadb } from './mariadb.ts'
+import { bring, type Node, usualLines } from './nodes.ts'
 import { find, installers } from './programs.ts'
 
 const ROOT = fileURLToPath(new URL('../../', import.meta.url))
 const TAP = 'node_modules/.bin/tap'
 /** tap puts what each test file printed here, in its machine-readable form. */
 const REPORTS = '.tap/test-results'
-/** And here what was covered. */
-const COVERAGE = '.tap/report/coverage-summary.json'
 
 let child: ChildProcess | undefined
 let interrupted = false
@@ -34,26 +35,77 @@ for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
 process.exitCode = (await main(process.argv.slice(2))) && !interrupted ? 0 : 1
 
 /** The whole run in its order. True where everything passed. */
-async function main(filters: string[]): Promise<boolean> {
+async function main(args: string[]): Promise<boolean> {
+  const filters = args.filter((word) => !word.startsWith('--on='))
+  const lines =
+    args
+      .find((word) => word.startsWith('--on='))
+      ?.slice('--on='.length)
+      .split(',') ?? usualLines()
   const files = testFiles().filter((file) => filters.length === 0 || filters.some((text) => file.includes(text)))
   if (files.length === 0) return complain(`No test file's path contains ${filters.join(' or ')}.`)
   if (!(await install())) return false
   if (!(await buildTap())) return false
+  const nodes = await bringNodes(lines)
+  if (!nodes) return false
 
   const folder = mkdtempSync(join(tmpdir(), 'latchkey-run-'))
   let server: Mariadb | undefined
   try {
     server = find('mariadb') ? await startMariadb(join(folder, 'mariadb')) : undefined
-    const judged = server !== undefined && filters.length === 0
-    const options = coverageOptions(judged)
-    rmSync(REPORTS, { recursive: true, force: true })
-    const ran = await run([TAP, '--reporter=base', ...options, ...files.map(compiled)], environment(server?.url))
-    const passed = ran && (!judged || allLoaded())
-    return summarize(files, passed)
+    const judged = filters.length === 0 && canReachAll(nodes, server)
+    forgetCoverage()
+    const results: Result[] = []
+    for (const node of nodes) results.push(interrupted ? FAILED : await runOn(node, files, judged, server?.url))
+    if (judged && !(await allCovered())) results.push(FAILED)
+    return summarize(results)
   } finally {
     await server?.stop()
     rmSync(folder, { recursive: true, force: true })
   }
+}
+
+async function bringNodes(lines: string[]): Promise<Node[] | undefined> {
+  const nodes: Node[] = []
+  for (const line of new Set(lines)) {
+    const node = await bring(line, run)
+    if (!node) return void complain(`npm cannot bring a Node.js ${line} that runs here.`)
+    nodes.push(node)
+  }
+  return nodes
+}
+
+/** Whether these runs can execute every line there is. */
+function canReachAll(nodes: Node[], server: Mariadb | undefined): boolean {
+  const bothDrivers = new Set(nodes.map(({ sqlite }) => sqlite)).size === 2
+  if (!server) console.log('Without a MariaDB server the coverage is not judged.')
+  else if (!bothDrivers)
+    console.log('The coverage is judged where the runs use both drivers of SQLite, as `npm run test:nodes` does.')
+  return server !== undefined && bothDrivers
+}
+
+interface Result {
+  pass: number
+  fail: number
+  skip: number
+}
+
+const FAILED: Result = { pass: 0, fail: 1, skip: 0 }
+
+async function runOn(node: Node, files: string[], judged: boolean, url: string | undefined): Promise<Result> {
+  console.log(`Tests on Node.js ${node.version}`)
+  rmSync(REPORTS, { recursive: true, force: true })
+  const command = [node.path, TAP, '--reporter=base', ...coverageOptions(judged), ...files.map(compiled)]
+  const passed = await run(command, environment(node, url))
+  if (judged) keepCoverage()
+  return count(files, passed)
+}
+
+/** By all runs together. A full run fails with less than 100 %. */
+async function allCovered(): Promise<boolean> {
+  if (!(await run([process.execPath, TAP, ...coverageReport()]))) return false
+  const missed = neverLoaded()
+  return missed.length === 0 || complain(`No test loads ${missed.join(', ')}.`)
 }
 
 /** Tracked or merely there: a file that was deleted by accident counts as missing. */
@@ -81,7 +133,6 @@ async function install(): Promise<boolean> {
   const missing = installers(true).length > 0
   if (missing && buildMachine) return complain('Not all that the tests need could be installed.')
   if (missing) console.log('Tests that need a program which is not installed are skipped.')
-  if (!find('mariadb')) console.log('Without a MariaDB server the coverage is not judged.')
   return true
 }
 
@@ -91,36 +142,15 @@ async function install(): Promise<boolean> {
  */
 async function buildTap(): Promise<boolean> {
   if (!tap.pluginSignature.includes('@tapjs/typescript')) return true
-  return (await run([TAP, 'build'])) || complain('tap could not be built.')
+  return (await run([process.execPath, TAP, 'build'])) || complain('tap could not be built.')
 }
 
-/** A full run fails with less than 100 % coverage. Without MariaDB or with a filter it is not judged. */
-function coverageOptions(judged: boolean): string[] {
-  return judged ? ['--coverage-report=text', '--coverage-report=json-summary'] : ['--disable-coverage']
-}
-
-/** A source file that no test loads or starts does not lower the coverage, so it has to be missed by name. */
-function allLoaded(): boolean {
-  const seen = Object.keys(JSON.parse(readFileSync(COVERAGE, 'utf8'))).map((path) => relative(ROOT, path))
-  const sources = readdirSync('dist', { recursive: true, encoding: 'utf8' })
-    .filter((path) => path.endsWith('.js') && !path.startsWith('test'))
-    // A file of types alone is nothing to run.
-    .filter((path) => !/^export \{\};\s*(\/\/.*)?$/.test(withoutComments(join('dist', path))))
-    .map((path) => path.replace(/\.js$/, '.ts'))
-  const missed = sources.filter((path) => !seen.includes(path))
-  return missed.length === 0 || complain(`No test loads ${missed.join(', ')}.`)
-}
-
-function withoutComments(file: string): string {
-  return readFileSync(file, 'utf8')
-    .replace(/\/\*[\s\S]*?\*\//g, '')
-    .trim()
-}
-
-function environment(url: string | undefined): NodeJS.ProcessEnv {
+function environment({ path }: Node, url: string | undefined): NodeJS.ProcessEnv {
   // tap redraws its report in place, also where that is no terminal, unless it is told that nobody watches.
   const plain = process.stdout.isTTY ? {} : { CONTINUOUS_INTEGRATION: 'true' }
-  return { ...process.env, ...plain, TEST_MYSQL_URL: url }
+  // Scripts that start with `env node`, such as npm itself, are to run on the same Node.js.
+  const PATH = `${dirname(path)}${delimiter}${process.env.PATH}`
+  return { ...process.env, ...plain, PATH, TEST_MYSQL_URL: url }
 }
 
 /** True where the command ended well. */
@@ -132,20 +162,26 @@ async function run([command = '', ...args]: string[], env: NodeJS.ProcessEnv = p
   return code === 0
 }
 
-/** The closing lines. A test file whose process vanishes may pass for tap, so each has to show what it ran. */
-function summarize(files: string[], passed: boolean): boolean {
-  let failed = 0
-  const total = { pass: 0, skip: 0 }
+/** What one run came to. A test file whose process vanishes may pass for tap, so each has to show what it ran. */
+function count(files: string[], passed: boolean): Result {
+  const result: Result = { pass: 0, fail: 0, skip: 0 }
   for (const file of files) {
     const counts = readReport(file)
     if (counts.total === 0) complain(`${file} ran no test.`)
-    total.pass += counts.pass
-    total.skip += counts.skip + counts.todo
-    failed += counts.total === 0 ? 1 : counts.fail
+    result.pass += counts.pass
+    result.skip += counts.skip + counts.todo
+    result.fail += counts.total === 0 ? 1 : counts.fail
   }
-  // No assertion failed and yet the run did: a file's exit code or signal, or the coverage.
-  if (!passed && failed === 0) failed = 1
-  console.log(`${total.pass} passed, ${failed} failed${total.skip ? `, ${total.skip} skipped` : ''}`)
+  // No assertion failed and yet the run did: a file's exit code or signal.
+  if (!passed && result.fail === 0) result.fail = 1
+  return result
+}
+
+/** The closing line, for all runs together. */
+function summarize(results: Result[]): boolean {
+  const sum = (name: keyof Result) => results.reduce((total, result) => total + result[name], 0)
+  const [passed, failed, skipped] = [sum('pass'), sum('fail'), sum('skip')]
+  console.log(`${passed} passed, ${failed} failed${skipped ? `, ${skipped} skipped` : ''}`)
   return failed === 0
 }
 
