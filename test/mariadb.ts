@@ -30,19 +30,22 @@ export interface Mariadb {
 
 const READY_WITHIN = 30_000
 const STOPPED_WITHIN = 10_000
+/** From 11.4 on the server makes itself a certificate unless it is told otherwise. */
+const WITHOUT_TLS = ['--skip-ssl']
 
-export async function startMariadb(dir: string): Promise<Mariadb> {
+/** `options` are the server's own, beside those that every server here has. */
+export async function startMariadb(dir: string, options: string[] = WITHOUT_TLS): Promise<Mariadb> {
   const program = need('mariadb')
   const port = await freePort()
   const url = `mysql://latchkey:latchkey@127.0.0.1:${port}`
   await createData(dir)
 
-  let server = await start(program, dir, port, url)
+  let server = await start(program, dir, port, url, options)
   const stop = () => end(server, 'SIGTERM')
   const kill = () => end(server, 'SIGKILL')
   const restart = async () => {
     await stop()
-    server = await start(program, dir, port, url)
+    server = await start(program, dir, port, url, options)
   }
   return {
     url,
@@ -56,10 +59,13 @@ export async function startMariadb(dir: string): Promise<Mariadb> {
 }
 
 /** A server of one test's own, which it may pause and kill. Gone when the test ends. */
-export async function ownMariadb(t: Test): Promise<Mariadb & { databaseUrl: () => Promise<string> }> {
+export async function ownMariadb(
+  t: Test,
+  options?: string[],
+): Promise<Mariadb & { databaseUrl: () => Promise<string> }> {
   const folder = await mkdtemp(join(tmpdir(), 'latchkey-mariadb-'))
   t.teardown(() => rm(folder, { recursive: true, force: true }))
-  const mariadb = await startMariadb(folder)
+  const mariadb = await startMariadb(folder, options)
   t.teardown(mariadb.stop)
   return { ...mariadb, databaseUrl: () => createDatabase(mariadb.url) }
 }
@@ -100,7 +106,7 @@ async function createData(dir: string): Promise<void> {
   )
 }
 
-async function start(program: string, dir: string, port: number, url: string): Promise<ChildProcess> {
+async function start(program: string, dir: string, port: number, url: string, own: string[]): Promise<ChildProcess> {
   const options = [
     ...commonOptions(dir),
     `--port=${port}`,
@@ -116,6 +122,7 @@ async function start(program: string, dir: string, port: number, url: string): P
     '--character-set-server=latin1',
     '--collation-server=latin1_swedish_ci',
     '--sql-mode=',
+    ...own,
   ]
   // Detached: Ctrl-C in a terminal is for the run, which then stops its server in order.
   const server = spawn(program, options, { stdio: 'ignore', detached: true })
