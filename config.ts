@@ -6,6 +6,7 @@ import { readFileSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
 import type { TSchema } from '@sinclair/typebox'
 import { Value } from '@sinclair/typebox/value'
+import { readCertificates } from './certificates.ts'
 import { type Config, databaseAddress, FORMATS, Settings } from './schemas/config.ts'
 
 export type { Config } from './schemas/config.ts'
@@ -50,8 +51,8 @@ function convert(name: string, text: string, schema: TSchema, faults: string[]):
   const value = parse(text, schema)
   if (Value.Check(schema, value)) return value
   // Secrets are never repeated in a message.
-  const shown = name === 'SECRET' || name === 'DATABASE_URL' ? '' : ` It is ${JSON.stringify(text)}.`
-  faults.push(`${name} must be ${wants(schema)}.${shown}`)
+  const shown = name === 'SECRET' || name === 'DATABASE_URL' ? '' : `It is ${JSON.stringify(text)}.`
+  faults.push(`${name} must be ${wants(schema)}. ${FORMATS[schema.format]?.fault?.(text) ?? shown}`.trimEnd())
   return structuredClone(schema.default)
 }
 
@@ -68,7 +69,9 @@ function wants(schema: TSchema): string {
 
 /** The defaults that depend on other settings or on the machine, and what a shared database asks for. */
 function complete(config: Config, faults: string[]): Config {
-  if (databaseAddress(config.DATABASE_URL)?.kind === 'mysql') {
+  const database = databaseAddress(config.DATABASE_URL)
+  if (database?.kind === 'mysql') {
+    if (database.tls?.ca !== undefined) checkCertificates(database.tls.ca, faults)
     if (config.SECRET.length === 0)
       faults.push(`SECRET is missing. On MySQL it must be ${FORMATS.secret!.wants}, the same for all instances.`)
     if (config.ISSUER === '') faults.push(`ISSUER is missing. On MySQL it must be ${FORMATS.issuer!.wants}.`)
@@ -77,6 +80,14 @@ function complete(config: Config, faults: string[]): Config {
     ...config,
     ISSUER: config.ISSUER || `http://localhost:${config.PORT}`,
     HASH_CONCURRENCY: config.HASH_CONCURRENCY || cpus(),
+  }
+}
+
+function checkCertificates(file: string, faults: string[]): void {
+  try {
+    readCertificates(file)
+  } catch (error) {
+    faults.push((error as Error).message)
   }
 }
 

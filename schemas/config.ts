@@ -20,7 +20,8 @@ export const Settings = Type.Object({
   DATABASE_URL: Type.String({
     format: 'database-url',
     default: 'sqlite:data/latchkey.db',
-    description: 'sqlite:FILE to try it and for one machine, mysql://user:password@host:3306/name in production',
+    description:
+      '`sqlite:FILE` to try it and for one machine, `mysql://user:password@host:3306/name?ssl-mode=verify_identity&ssl-ca=FILE` in production',
   }),
   DB_POOL_SIZE: integer(1, 1000, 10, 'Connections to the database'),
   DB_MAX_WAIT_MS: integer(1, 600_000, 2000, 'Milliseconds that one request waits for the database, all in all'),
@@ -79,11 +80,22 @@ export const Settings = Type.Object({
 
 export type Config = Readonly<Static<typeof Settings>>
 
+interface Format {
+  check: (text: string) => boolean
+  wants: string
+  /** Which part of it does not fit, in a sentence without secrets; empty where there is nothing to add. */
+  fault?: (text: string) => string
+}
+
 /** What each format asks for, and how to say so. */
-export const FORMATS: Record<string, { check: (text: string) => boolean; wants: string }> = {
+export const FORMATS: Record<string, Format> = {
   'database-url': {
     check: (text) => databaseAddress(text) !== undefined,
-    wants: 'sqlite:FILE or mysql://user:password@host:3306/name without parameters',
+    wants: 'sqlite:FILE or mysql://user:password@host:3306/name?ssl-mode=verify_identity&ssl-ca=FILE',
+    fault: (text) => {
+      const parsed = parseDatabaseUrl(text)
+      return typeof parsed === 'string' ? parsed : ''
+    },
   },
   secret: {
     check: (text) => Buffer.byteLength(text) >= 32,
@@ -102,15 +114,28 @@ export const FORMATS: Record<string, { check: (text: string) => boolean; wants: 
 }
 for (const [name, { check }] of Object.entries(FORMATS)) FormatRegistry.Set(name, check)
 
+/** TLS that is asked for. In each mode the server must offer it; only the last two are safe from who sits in between. */
+export interface Tls {
+  mode: 'required' | 'verify_ca' | 'verify_identity'
+  /** The PEM file of the authorities to trust; Node.js's own where it is not set. */
+  ca?: string
+}
+
 export type DatabaseAddress =
   | { kind: 'sqlite'; file: string }
-  | { kind: 'mysql'; host: string; port: number; user: string; password: string; database: string }
+  | { kind: 'mysql'; host: string; port: number; user: string; password: string; database: string; tls?: Tls }
 
-/** Takes a DATABASE_URL apart; undefined where it is none. Unknown parameters are refused: one that asks for TLS must not be lost. */
+/** Takes a DATABASE_URL apart; undefined where it is none. */
 export function databaseAddress(url: string): DatabaseAddress | undefined {
+  const parsed = parseDatabaseUrl(url)
+  return typeof parsed === 'string' ? undefined : parsed
+}
+
+/** The address, or what is wrong with it. */
+function parseDatabaseUrl(url: string): DatabaseAddress | string {
   const file = /^sqlite:(?:\/\/)?(.+)$/.exec(url)?.[1]
-  if (file !== undefined) return file === ':memory:' ? undefined : { kind: 'sqlite', file }
-  if (!url.startsWith('mysql://') || !URL.canParse(url)) return undefined
+  if (file !== undefined) return file === ':memory:' ? '' : { kind: 'sqlite', file }
+  if (!url.startsWith('mysql://') || !URL.canParse(url)) return ''
   const { hostname, port, username, password, pathname, search, hash } = new URL(url)
   try {
     const [user, secret, database] = [username, password, pathname.slice(1)].map(decodeURIComponent) as [
@@ -118,7 +143,9 @@ export function databaseAddress(url: string): DatabaseAddress | undefined {
       string,
       string,
     ]
-    if (!hostname || !user || !database || database.includes('/') || search || hash) return undefined
+    if (!hostname || !user || !database || database.includes('/') || hash) return ''
+    const tls = parseParameters(search.slice(1))
+    if (typeof tls === 'string') return tls
     return {
       kind: 'mysql',
       host: hostname.replace(/^\[|\]$/g, ''),
@@ -126,10 +153,40 @@ export function databaseAddress(url: string): DatabaseAddress | undefined {
       user,
       password: secret,
       database,
+      ...(tls && { tls }),
     }
   } catch {
-    return undefined
+    return ''
   }
+}
+
+/** The parameters of MySQL's own clients, in lower case as all words of our settings. Any other may be a wish for TLS that would be lost. */
+function parseParameters(query: string): Tls | string | undefined {
+  const given = new Map<string, string>()
+  for (const pair of query ? query.split('&') : []) {
+    const [name = '', ...value] = pair.split('=')
+    if (name !== 'ssl-mode' && name !== 'ssl-ca') return unknown(name)
+    if (given.has(name)) return `Its ${name} stands there twice.`
+    given.set(name, decodeURIComponent(value.join('=')))
+  }
+  return tlsOf(given.get('ssl-mode') ?? 'disabled', given.get('ssl-ca'))
+}
+
+/** A name is repeated only where it looks like one: after a stray `?` it may be the rest of a password. */
+function unknown(name: string): string {
+  const called = /^[a-z_-]{1,40}$/i.test(name) ? ` (${name})` : ''
+  return `It has a parameter that is not known${called}; ssl-mode and ssl-ca are, each once.`
+}
+
+function tlsOf(mode: string, ca: string | undefined): Tls | string | undefined {
+  if (/^preferred$/i.test(mode))
+    return 'Its ssl-mode=preferred falls back to clear text without a word. Take verify_identity, or at least required.'
+  if (mode !== 'disabled' && mode !== 'required' && mode !== 'verify_ca' && mode !== 'verify_identity')
+    return 'Its ssl-mode must be one of disabled, required, verify_ca, verify_identity.'
+  if (ca === undefined) return mode === 'disabled' ? undefined : { mode }
+  if (mode === 'disabled' || mode === 'required')
+    return `Its ssl-ca checks nothing with ssl-mode=${mode}. Take verify_identity or verify_ca, or leave ssl-ca out.`
+  return ca === '' ? 'Its ssl-ca names no file.' : { mode, ca }
 }
 
 /** RFC 8414, section 2: an issuer has no query or fragment. */

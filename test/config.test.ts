@@ -5,6 +5,8 @@ import { join } from 'node:path'
 import t from 'tap'
 import { ConfigError, cpus, readConfig } from '../config.ts'
 import { databaseAddress, trustedProxies } from '../schemas/config.ts'
+import { makeCertificates } from './certificates.ts'
+import { skipWithout } from './programs.ts'
 
 const SECRET = 'x'.repeat(32)
 type Env = Record<string, string | undefined>
@@ -228,6 +230,17 @@ t.test('the address of a database', async (t) => {
     ['mysql://u@db/name', { ...mysql, password: '' }],
     ['mysql://u:p@[2001:db8::1]:3306/name', { ...mysql, host: '2001:db8::1' }],
     ['mysql://u:p@127.0.0.1/name', { ...mysql, host: '127.0.0.1' }],
+    ['mysql://u:p@db/name?', mysql],
+    ['mysql://u:p@db/name?ssl-mode=disabled', mysql],
+    ['mysql://u:p@db/name?ssl-mode=required', { ...mysql, tls: { mode: 'required' } }],
+    ['mysql://u:p@db/name?ssl-mode=verify_ca', { ...mysql, tls: { mode: 'verify_ca' } }],
+    ['mysql://u:p@db/name?ssl-mode=verify_identity', { ...mysql, tls: { mode: 'verify_identity' } }],
+    ['mysql://u:p@db/name?ssl-mode=verify_ca&ssl-ca=/a.pem', { ...mysql, tls: { mode: 'verify_ca', ca: '/a.pem' } }],
+    [
+      'mysql://u:p@db/name?ssl-ca=a+b%20%26=.pem&ssl-mode=verify_identity',
+      { ...mysql, tls: { mode: 'verify_identity', ca: 'a+b &=.pem' } },
+    ],
+    ['sqlite:data.db?ssl-mode=required', { kind: 'sqlite', file: 'data.db?ssl-mode=required' }],
   ]
   for (const [url, address] of right) t.strictSame(databaseAddress(url), address, url)
   const refused = [
@@ -247,6 +260,9 @@ t.test('the address of a database', async (t) => {
     'mysql://u:p@db/name#x',
     'mysql://u:p@db/name?connectionLimit=1',
     'mysql://u:p@db/name?multipleStatements=true',
+    'mysql://u:p@db/name?ssl-mode=verify_ca&ssl-ca=%zz',
+    'mysql://u:p@db/name?ssl-mode=required#x',
+    'mysql://u:p@db?ssl-mode=required',
     'postgres://u:p@db/name',
     'mariadb://u:p@db/name',
     'MYSQL',
@@ -262,6 +278,95 @@ t.test('the address of a database', async (t) => {
       url,
     )
   }
+})
+
+t.test('the TLS of a database', async (t) => {
+  const wants =
+    'DATABASE_URL must be sqlite:FILE or mysql://user:password@host:3306/name?ssl-mode=verify_identity&ssl-ca=FILE.'
+  const unknown = (name = '') => `It has a parameter that is not known${name}; ssl-mode and ssl-ca are, each once.`
+  const mode = 'Its ssl-mode must be one of disabled, required, verify_ca, verify_identity.'
+  const preferred =
+    'Its ssl-mode=preferred falls back to clear text without a word. Take verify_identity, or at least required.'
+  const useless = (mode: string) =>
+    `Its ssl-ca checks nothing with ssl-mode=${mode}. Take verify_identity or verify_ca, or leave ssl-ca out.`
+  const cases: [parameters: string, fault: string][] = [
+    ['ssl=true', unknown(' (ssl)')],
+    ['ssl-mode=required&connectionLimit=1', unknown(' (connectionLimit)')],
+    ['sslmode=verify_identity', unknown(' (sslmode)')],
+    ['SSL-MODE=required', unknown(' (SSL-MODE)')],
+    ['ssl-cert=hunter2', unknown(' (ssl-cert)')],
+    ['ssl%2Dmode=required', unknown()],
+    // The rest of a password with a question mark in it.
+    ['hunter2@db/name', unknown()],
+    ['ssl-mode=required&', unknown()],
+    ['&ssl-mode=required', unknown()],
+    ['=required', unknown()],
+    ['ssl-mode', mode],
+    ['ssl-mode=', mode],
+    ['ssl-mode=on', mode],
+    ['ssl-mode=hunter2', mode],
+    ['ssl-mode=VERIFY_IDENTITY', mode],
+    ['ssl-mode=verify-identity', mode],
+    ['ssl-mode=required%20', mode],
+    ['ssl-mode=required=', mode],
+    ['ssl-mode=__proto__', mode],
+    ['ssl-mode=preferred', preferred],
+    ['ssl-mode=PREFERRED', preferred],
+    ['ssl-mode=required&ssl-mode=required', 'Its ssl-mode stands there twice.'],
+    ['ssl-mode=verify_ca&ssl-ca=a&ssl-ca=a', 'Its ssl-ca stands there twice.'],
+    ['ssl-ca=/ca.pem', useless('disabled')],
+    ['ssl-mode=disabled&ssl-ca=/ca.pem', useless('disabled')],
+    ['ssl-ca=/ca.pem&ssl-mode=required', useless('required')],
+    ['ssl-mode=verify_ca&ssl-ca=', 'Its ssl-ca names no file.'],
+    ['ssl-mode=verify_identity&ssl-ca', 'Its ssl-ca names no file.'],
+  ]
+  for (const [parameters, fault] of cases) {
+    const url = `mysql://root:hunter2@db/name?${parameters}`
+    t.strictSame(
+      faultsOf({ DATABASE_URL: url, PORT: 'x' }),
+      ['  - PORT must be a whole number from 0 to 65535. It is "x".', `  - ${wants} ${fault}`],
+      parameters,
+    )
+  }
+})
+
+t.test('the file of ssl-ca is looked into', { skip: skipWithout('openssl') }, async (t) => {
+  const { authority, read, file } = await makeCertificates(t)
+  authority('one')
+  authority('two')
+  const [one, two, key] = (await Promise.all(['one.pem', 'two.pem', 'one.key'].map(read))) as [string, string, string]
+  const broken = one.replace(/\nM.{8}/, '\nAAAAAAAAA')
+  const files: [name: string, text: string, fault?: string][] = [
+    ['one', one],
+    ['several', `${one}\n# the next one\n${two}`],
+    ['crlf', one.replaceAll('\n', '\r\n')],
+    ['with a key', key + one],
+    ['empty', '', 'which holds no certificate in PEM form (-----BEGIN CERTIFICATE-----)'],
+    ['key', key, 'which holds no certificate in PEM form (-----BEGIN CERTIFICATE-----)'],
+    ['broken', broken, 'whose certificate 1 of 1 is broken'],
+    ['second', `${one}${broken}`, 'whose certificate 2 of 2 is broken'],
+    ['cut', `${one}${two.slice(0, 200)}`, 'whose certificate 2 of 2 is broken'],
+    ['glued', `${one.slice(0, 200)}\n${two}`, 'whose certificate 1 of 1 is broken'],
+  ]
+  const faultsWith = (path: string) => {
+    const url = `mysql://root:hunter2@db/name?ssl-mode=verify_identity&ssl-ca=${encodeURIComponent(path)}`
+    return faultsOf({ DATABASE_URL: url, SECRET, PORT: 'x' })
+  }
+  for (const [name, text, fault] of files) {
+    const path = file(name)
+    writeFileSync(path, text)
+    const own = fault ? [`  - DATABASE_URL has ssl-ca=${path}, ${fault}.`] : []
+    const [port, ...rest] = faultsWith(path)
+    t.match(port, /PORT must be/, name)
+    t.match(rest.pop(), /ISSUER is missing/, name)
+    t.strictSame(rest, own, name)
+  }
+  t.match(faultsWith(file('none')), [
+    /PORT/,
+    `  - DATABASE_URL has ssl-ca=${file('none')}, which cannot be read (ENOENT).`,
+    /ISSUER/,
+  ])
+  t.match(faultsWith(file('.')), [/PORT/, /which cannot be read \(EISDIR\)\.$/, /ISSUER/])
 })
 
 t.test('a shared database asks for what all instances must have in common', async (t) => {

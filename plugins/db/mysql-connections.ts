@@ -16,11 +16,11 @@ const DUPLICATE = 1062
 const CONFLICTS = new Set([1205, 1213, 1020, 3101, 9007])
 /**
  * The server cannot serve just now: too many connections (1040, 1203, 1226) or statements (1461), refused (1044, 1045,
- * 1129), shutting down (1053), not part of its cluster (1047) or cut off from it at the commit (1180), disk or table
- * full (1021, 1114), read-only (1290, 1836), killed or out of time (1317, 1927, 1969, 3024).
+ * 1129; 3159 without TLS), shutting down (1053), not part of its cluster (1047) or cut off from it at the commit (1180),
+ * disk or table full (1021, 1114), read-only (1290, 1836), killed or out of time (1317, 1927, 1969, 3024).
  */
 const AWAY = new Set([
-  ...[1021, 1040, 1044, 1045, 1047, 1053, 1114, 1129, 1180, 1203, 1226, 1290, 1317, 1461, 1836, 1927, 1969, 3024],
+  ...[1021, 1040, 1044, 1045, 1047, 1053, 1114, 1129, 1180, 1203, 1226, 1290, 1317, 1461, 1836, 1927, 1969, 3024, 3159],
   ...CONFLICTS,
 ])
 /** After these the connection itself is of no more use. */
@@ -86,6 +86,8 @@ export function translate(error: unknown): unknown {
   const errno = errnoOf(error)
   if (error instanceof Failure) return error
   if (errno === DUPLICATE) return new UniqueViolation()
+  // Of a certificate for another host the whole chain comes along: kilobytes in each line of the log.
+  if (error instanceof Error && 'cert' in error) delete error.cert
   if (errno === 0 || AWAY.has(errno)) return new Failure('UNAVAILABLE', { cause: error })
   // The message quotes values, which may be personal; the log gets the number and the state.
   return new Error(`The database refused a statement: errno ${errno}, ${(error as { sqlState?: string }).sqlState}`)

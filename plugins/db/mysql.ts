@@ -6,9 +6,9 @@ import { setTimeout as pause } from 'node:timers/promises'
 import fastifyMysql, { type MySQLPromisePool } from '@fastify/mysql'
 import type { FastifyInstance } from 'fastify'
 import mysql, { type PoolConnection, type PoolOptions, type ResultSetHeader, type RowDataPacket } from 'mysql2/promise'
-import type { DatabaseAddress } from '../../schemas/config.ts'
 import type { Engine, Statement, Types, Value } from './engine.ts'
 import { bounded, errnoOf, isConflict, isDefined, type Pool, translate } from './mysql-connections.ts'
+import { type MysqlAddress, tlsFault, tlsOptions } from './mysql-tls.ts'
 import { spend } from './waiting.ts'
 
 /** `ascii_bin` for ids; VARBINARY for canonical forms, since every text collation folds or pads. Charsets are named: the server's own may be latin1. */
@@ -19,12 +19,11 @@ const types: Types = {
   long: 'TEXT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin',
 }
 
+const DENIED = 1045
 /** No right or no such database: waiting mends nothing. */
-const REFUSED = new Set([1044, 1045, 1049, 1698])
+const REFUSED = new Set([1044, DENIED, 1049, 1698])
 /** Of a transaction that met a conflict. */
 const TRIES = 5
-
-type MysqlAddress = Extract<DatabaseAddress, { kind: 'mysql' }>
 
 interface Options {
   maxWaitMs: number
@@ -41,9 +40,15 @@ export async function openMysql(
   options: Options,
   patienceMs = 30_000,
 ): Promise<Engine> {
-  const { kind, ...target } = address
-  const settings: PoolOptions = { ...target, connectTimeout: 2000, enableKeepAlive: true, charset: 'utf8mb4_bin' }
-  await reach(settings, patienceMs, (message) => app.log.warn(message))
+  const { host, port, user, password, database } = address
+  const settings: PoolOptions = {
+    ...{ host, port, user, password, database },
+    ...tlsOptions(address),
+    connectTimeout: 2000,
+    enableKeepAlive: true,
+    charset: 'utf8mb4_bin',
+  }
+  await reach(address, settings, patienceMs, (message) => app.log.warn(message))
   await app.register(fastifyMysql, {
     ...settings,
     promise: true,
@@ -74,19 +79,33 @@ export async function openMysql(
   )
 }
 
-async function reach(settings: PoolOptions, patienceMs: number, say: (message: string) => void): Promise<void> {
+async function reach(
+  address: MysqlAddress,
+  settings: PoolOptions,
+  patienceMs: number,
+  say: (message: string) => void,
+): Promise<void> {
   const end = Date.now() + patienceMs
-  const where = `The database at ${settings.host}:${settings.port}`
+  const where = `The database at ${address.host}:${address.port}`
   let waiting = false
   for (let error = await tryOnce(settings); error; error = await tryOnce(settings)) {
     const { code } = error as { code?: string }
-    if (REFUSED.has(errnoOf(error)))
-      throw new Error(`${where} refuses this user or has no database ${settings.database} (${code}).`)
+    const fault = tlsFault(error as Error, address) ?? refusal(error, address)
+    if (fault) throw new Error(`${where} ${fault}.`)
     if (Date.now() > end) throw new Error(`${where} did not answer within ${patienceMs / 1000} s (${code}).`)
     if (!waiting) say(`${where} does not answer yet (${code}); waiting up to ${patienceMs / 1000} s.`)
     waiting = true
     await pause(250)
   }
+}
+
+/** Why this user will not be served, said of the database; undefined where it is anything else. */
+function refusal(error: unknown, { database, tls }: MysqlAddress): string | undefined {
+  const errno = errnoOf(error)
+  if (!REFUSED.has(errno)) return undefined
+  // MariaDB says the same where it demands TLS, and both do where the account demands it.
+  const hint = errno === DENIED && !tls ? '; if it demands TLS, add ssl-mode=verify_identity to DATABASE_URL' : ''
+  return `refuses this user or has no database ${database} (${(error as { code?: string }).code})${hint}`
 }
 
 /** Connects once, and gives what stood against it. */
