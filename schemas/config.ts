@@ -114,7 +114,10 @@ export const FORMATS: Record<string, Format> = {
 }
 for (const [name, { check }] of Object.entries(FORMATS)) FormatRegistry.Set(name, check)
 
-/** TLS that is asked for. In each mode the server must offer it; only the last two are safe from who sits in between. */
+/**
+ * TLS that is asked for, never only wished for. `required` hides nothing from who sits in between; `verify_ca` takes
+ * whatever certificate its authorities gave to anybody, `verify_identity` only one for this host.
+ */
 export interface Tls {
   mode: 'required' | 'verify_ca' | 'verify_identity'
   /** The PEM file of the authorities to trust; Node.js's own where it is not set. */
