@@ -33,14 +33,14 @@ export interface Running {
   signal: (name: NodeJS.Signals) => void
 }
 
-/** Starts a program in the folder of the package. */
+/** Starts a program, in the folder of the package where no other is named. */
 export function start(
   t: Test,
   [program = '', ...args]: string[],
   env: Environment = {},
-  { group = false } = {},
+  { group = false, cwd = ROOT } = {},
 ): Running {
-  const child = spawn(program, args, { cwd: ROOT, env: { ...process.env, ...env }, detached: group })
+  const child = spawn(program, args, { cwd, env: { ...process.env, ...env }, detached: group })
   killWithUs(child, group)
   let stdout = ''
   let stderr = ''
