@@ -85,10 +85,12 @@ export function installers(buildMachine: boolean): string[][] {
   ]
 }
 
+export const onPath = (...names: string[]): string | undefined => allOnPath(...names)[0]
+
 /** Servers lie in sbin, which is not on every user's PATH. */
-export function onPath(...names: string[]): string | undefined {
+function allOnPath(...names: string[]): string[] {
   const folders = [...(process.env.PATH ?? '').split(delimiter), '/usr/sbin', '/usr/local/sbin', '/usr/libexec']
-  return names.flatMap((name) => folders.map((folder) => join(folder, name))).find((path) => executable(path))
+  return names.flatMap((name) => folders.map((folder) => join(folder, name))).filter(executable)
 }
 
 function executable(path: string): string | undefined {
@@ -102,8 +104,8 @@ function executable(path: string): string | undefined {
 
 /** Debian's own Python where there are several: its packages are what is installed. */
 function pythonWith(module: string): string | undefined {
-  return ['/usr/bin/python3', onPath('python3')].find((python) => {
-    if (python === undefined || !existsSync(python)) return false
+  return ['/usr/bin/python3', ...allOnPath('python3')].find((python) => {
+    if (!existsSync(python)) return false
     try {
       execFileSync(python, ['-c', `import ${module}`], { stdio: 'ignore' })
       return true
