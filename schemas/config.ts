@@ -186,6 +186,8 @@ function tlsOf(mode: string, ca: string | undefined): Tls | string | undefined {
     return 'Its ssl-mode=preferred falls back to clear text without a word. Take verify_identity, or at least required.'
   if (mode !== 'disabled' && mode !== 'required' && mode !== 'verify_ca' && mode !== 'verify_identity')
     return 'Its ssl-mode must be one of disabled, required, verify_ca, verify_identity.'
+  if (ca === undefined && mode === 'verify_ca')
+    return 'Its ssl-mode=verify_ca takes any certificate of its authorities, so name them by ssl-ca, or take verify_identity.'
   if (ca === undefined) return mode === 'disabled' ? undefined : { mode }
   if (mode === 'disabled' || mode === 'required')
     return `Its ssl-ca checks nothing with ssl-mode=${mode}. Take verify_identity or verify_ca, or leave ssl-ca out.`

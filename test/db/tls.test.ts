@@ -142,7 +142,7 @@ t.test('TLS', { skip: skipWithout('mariadb', 'openssl') }, async (t) => {
       ['good', checked('verify_identity', 'both'), 'localhost', fine],
       ['good', checked('verify_identity', 'other'), 'localhost', untrusted],
       ['good', checked('verify_ca', 'other'), 'localhost', untrusted],
-      ['good', 'ssl-mode=verify_ca', 'localhost', unknown],
+      ['good', 'ssl-mode=verify_identity', 'localhost', unknown],
       ['good', 'ssl-mode=verify_identity', 'localhost', unknown],
       ['name', identity, 'localhost', fine],
       // mysql2 leaves the address out, and Node.js then looks for localhost.
