@@ -49,7 +49,9 @@ export async function openApp(t: Test, settings: Settings) {
     SECRET: 'the secret of the tests has more than thirty-two bytes',
     ISSUER: 'https://auth.example.com',
     BCRYPT_COST: '10',
+    // A machine that is busy is no fault of the service.
     HASH_MAX_WAIT_MS: '60000',
+    DB_MAX_WAIT_MS: '60000',
     LOG_LEVEL: 'silent',
     ...settings,
   })

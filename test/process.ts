@@ -104,7 +104,9 @@ export const settingsOf = (databaseUrl: string): Environment => ({
   SECRET: 'a secret of this test: thirty-two bytes or more',
   ISSUER: 'https://auth.example.com',
   BCRYPT_COST: '10',
+  // A machine that is busy is no fault of the service.
   HASH_MAX_WAIT_MS: '60000',
+  DB_MAX_WAIT_MS: '60000',
 })
 
 export interface Service extends Running {

@@ -63,7 +63,7 @@ for (const [name, deed, left] of DEEDS) {
 onEachEngine(t, 'a login against a password change that is not committed yet', async (t, engine) => {
   // SQLite lets nobody write meanwhile: there the order is that of the tests above.
   if (engine.name === 'sqlite') return
-  const app = await startApp(t, engine, { DB_MAX_WAIT_MS: '60000' })
+  const app = await startApp(t, engine)
   await app.register('ann')
   const changed = await passwordsOf(app.server).hash(NEW)
   const change = await connect(app.config.DATABASE_URL)
