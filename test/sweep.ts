@@ -163,10 +163,9 @@ export function createSweep(t: Test, { port }: Service, canaries: Canaries) {
 
   return {
     send,
-    living,
     register,
     learn,
-    fill,
+    /** The codes of all errors that were answered. */
     codes,
 
     /** Everything in its right form: what is right, by whoever it belongs to, and what is nobody's. */
