@@ -188,7 +188,7 @@ async function end(server: ChildProcess, name: 'SIGTERM' | 'SIGKILL'): Promise<v
  * Below the range that systems give to outgoing connections: there, a client that keeps asking for the port of a dead
  * server can be given that very port for its own end, and so connects to itself.
  */
-async function freePort(): Promise<number> {
+export async function freePort(): Promise<number> {
   const port = randomInt(10_000, 32_000)
   return (await isFree(port)) ? port : freePort()
 }

