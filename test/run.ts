@@ -19,6 +19,14 @@ const TAP = 'node_modules/.bin/tap'
 /** tap puts what each test file printed here, in its machine-readable form. */
 const REPORTS = '.tap/test-results'
 
+interface Result {
+  pass: number
+  fail: number
+  skip: number
+}
+
+const FAILED: Result = { pass: 0, fail: 1, skip: 0 }
+
 let child: ChildProcess | undefined
 let interrupted = false
 
@@ -83,14 +91,6 @@ function canReachAll(nodes: Node[], server: Mariadb | undefined): boolean {
     console.log('The coverage is judged where the runs use both drivers of SQLite, as `npm run test:nodes` does.')
   return server !== undefined && bothDrivers
 }
-
-interface Result {
-  pass: number
-  fail: number
-  skip: number
-}
-
-const FAILED: Result = { pass: 0, fail: 1, skip: 0 }
 
 async function runOn(node: Node, files: string[], judged: boolean, url: string | undefined): Promise<Result> {
   console.log(`Tests on Node.js ${node.version}`)

@@ -263,7 +263,7 @@ t.test('MySQL says by a number of its own that it demands TLS', async (t) => {
 
 t.test('a server without TLS', { skip: process.env.TEST_MYSQL_URL ? false : 'no MariaDB server' }, async (t) => {
   const url = await createEngine(t, 'mariadb').databaseUrl()
-  for (const mode of ['required', 'verify_ca', 'verify_identity'])
+  for (const mode of ['required', 'verify_identity'])
     await t.rejects(open(t, `${url}?ssl-mode=${mode}`), {
       message: `The database at ${new URL(url).host} offers no TLS, and ssl-mode=${mode} demands it: give the server a certificate (ssl_cert and ssl_key).`,
     })
