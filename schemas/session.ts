@@ -9,8 +9,8 @@ export const SessionView = Type.Object(
     created_at: Timestamp,
     last_used_at: Timestamp,
     expires_at: Timestamp,
-    ip: Type.String(),
-    user_agent: Type.String(),
+    ip: Type.String({ examples: ['203.0.113.7'] }),
+    user_agent: Type.String({ examples: ['Mozilla/5.0 (X11; Linux x86_64)'] }),
   },
   { title: 'Session', description: 'A session: one login on one device' },
 )

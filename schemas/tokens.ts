@@ -4,17 +4,20 @@ import { User } from './user.ts'
 
 export const RefreshToken = Type.String({
   minLength: 1,
-  description: 'Opaque; comes with every token answer',
+  description: 'Opaque; from the last token answer',
   examples: ['lkr_AX9m…'],
 })
 
 export const TokenAnswer = Type.Object(
   {
     result: Type.Literal('success'),
-    access_token: Type.String({ description: 'JWT by RFC 9068; send it as `Authorization: Bearer …`' }),
+    access_token: Type.String({
+      description: 'JWT by RFC 9068; send it as `Authorization: Bearer …`',
+      examples: ['eyJhbGciOiJFUzI1NiIs…'],
+    }),
     token_type: Type.Literal('Bearer'),
     expires_in: Type.Integer({ description: 'Seconds that the access token lives', examples: [900] }),
-    refresh_token: Type.String({ description: 'Opaque; good for POST /user/refresh' }),
+    refresh_token: Type.String({ description: 'Opaque; good for POST /user/refresh', examples: ['lkr_AX9m…'] }),
     refresh_expires_in: Type.Integer({
       description: 'Seconds that the session lives without a refresh',
       examples: [2592000],

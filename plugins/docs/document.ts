@@ -4,6 +4,7 @@ import { CODES, type Code, ERRORS, errorBody, Failure } from '../../schemas/erro
 
 export type OpenApi = OpenAPIV3_1.Document
 type Response = OpenAPIV3_1.ResponseObject
+type RequestBody = OpenAPIV3_1.RequestBodyObject | undefined
 type Json = Record<string, unknown>
 
 /** One example for each code, as it is answered. */
@@ -22,13 +23,20 @@ const HEADERS: Record<string, Response['headers']> = {
   503: { 'Retry-After': SECONDS },
 }
 
+/** What a reader wants to see first, in the order in which a person does it. The rest follows as it comes. */
+const FIRST = ['register', 'login', 'me', 'refresh', 'password', 'sessions', 'sessions/{id}', 'logout', 'delete']
+const place = (path: string) => FIRST.indexOf(path.replace('/user/', '')) + 1 || FIRST.length + 1
+
 /** Finishes what @fastify/swagger has made of the routes: their schemas stand inline, over and over. */
 export function finish({ paths = {}, components, ...rest }: OpenApi): OpenApi {
   const schemas: Record<string, Json> = {}
   const named = byName(paths, schemas) as Record<string, Record<string, OpenAPIV3_1.OperationObject>>
   const responses: Record<string, Response> = {}
   const examples: Record<string, Json> = {}
-  for (const { responses: own = {} } of Object.values(named).flatMap((operations) => Object.values(operations))) {
+  for (const { requestBody, responses: own = {} } of Object.values(named).flatMap((operations) =>
+    Object.values(operations),
+  )) {
+    markOptional(requestBody as RequestBody)
     for (const [status, response] of Object.entries(own)) {
       const codes = describe(status, response as Response)
       for (const code of codes) examples[code] = EXAMPLES[code]!
@@ -38,7 +46,8 @@ export function finish({ paths = {}, components, ...rest }: OpenApi): OpenApi {
       own[status] = { $ref: `#/components/responses/${only}` }
     }
   }
-  return { ...rest, paths: named, components: { ...components, schemas, responses, examples } } as OpenApi
+  const sorted = Object.fromEntries(Object.entries(named).sort(([a], [b]) => place(a) - place(b)))
+  return { ...rest, paths: sorted, components: { ...components, schemas, responses, examples } } as OpenApi
 }
 
 /** A schema with a `title` goes among the components, and a reference takes its place. */
@@ -50,6 +59,12 @@ function byName(value: unknown, schemas: Record<string, Json>): unknown {
   if (typeof title !== 'string') return walked
   schemas[title] = walked
   return { $ref: `#/components/schemas/${title}` }
+}
+
+/** A body of which no member is required may be left out (plugins/body.ts). */
+function markOptional(requestBody: RequestBody): void {
+  const { schema } = requestBody?.content['application/json'] ?? {}
+  if (requestBody && schema && !('required' in schema)) requestBody.required = false
 }
 
 /** Adds to an error what its status promises, and an example of each code. Gives the codes; none where all went well. */

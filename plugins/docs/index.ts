@@ -11,6 +11,7 @@ import type { Parts } from '../../parts.ts'
 import { VERSION } from '../../version.ts'
 import type { Access } from '../access.ts'
 import { finish, type OpenApi } from './document.ts'
+import { theme } from './theme.ts'
 
 const DESCRIPTION = `Passwords and tokens for the services behind one gateway.
 
@@ -42,20 +43,21 @@ const document = {
     license: { name: 'MIT', identifier: 'MIT' },
   },
   // Relative to the document itself: right behind any gateway, under any path.
-  servers: [{ url: '..' }],
+  servers: [{ url: '..', description: 'where this page comes from' }],
   tags: TAGS,
   components: { securitySchemes: { bearer: { type: 'http' as const, scheme: 'bearer', bearerFormat: 'JWT' } } },
 }
 
-/** Swagger UI sets styles by hand here and there; scripts come from files alone. No `upgrade-insecure-requests`: on a host without TLS the page's parts would be asked for by https. */
+/** All from files of its own; Swagger UI's style sheets hold small images. No `upgrade-insecure-requests`: on a host without TLS the page's parts would be asked for by https. */
 const POLICY = {
-  'default-src': ["'self'"],
-  'style-src': ["'self'", "'unsafe-inline'"],
+  'default-src': ["'none'"],
+  'script-src': ["'self'"],
+  'style-src': ["'self'"],
   'img-src': ["'self'", 'data:'],
+  'connect-src': ["'self'"],
   'base-uri': ["'none'"],
   'form-action': ["'none'"],
   'frame-ancestors': ["'none'"],
-  'object-src': ["'none'"],
 }
 
 /** The page: the one document that a browser shows, so it alone gets a browser's whole set of headers. */
@@ -67,9 +69,13 @@ async function page(app: FastifyInstance): Promise<void> {
   await app.register(helmet, { contentSecurityPolicy: false, strictTransportSecurity: false })
   await app.register(swaggerUi, {
     routePrefix: '/docs',
+    // At /docs, without a slash, the page's parts are asked for beside it: right under any path of a gateway.
+    indexPrefix: '.',
     staticCSP: POLICY,
-    theme: { title: 'Latchkey' },
+    theme,
     uiConfig: {
+      // Without the bar on top, which holds a style within the page and a field for other documents.
+      layout: 'BaseLayout',
       tryItOutEnabled: true,
       docExpansion: 'list',
       defaultModelsExpandDepth: 0,

@@ -31,7 +31,7 @@ const route: FastifyPluginAsyncTypebox = async (app) => {
     schema: {
       operationId: 'login',
       summary: 'Log in',
-      description: 'Takes the e-mail address or the username, and the password.',
+      description: 'Takes the e-mail address or the username, one of the two, and the password.',
       tags: ['user'],
       body: Body,
       response: { 200: TokenAnswer, ...errors('body', 'INVALID_CREDENTIALS', 'RATE_LIMITED', 'OVERLOADED') },

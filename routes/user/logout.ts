@@ -16,7 +16,10 @@ const Query = Type.Object({
     }),
   ),
 })
-const Body = Type.Object({ refresh_token: Type.Optional(RefreshToken) }, { additionalProperties: false })
+const Body = Type.Object(
+  { refresh_token: Type.Optional(RefreshToken) },
+  { additionalProperties: false, examples: [{}] },
+)
 
 const route: FastifyPluginAsyncTypebox = async (app) => {
   const sessions = sessionsOf(app)
@@ -46,7 +49,7 @@ const route: FastifyPluginAsyncTypebox = async (app) => {
     schema: {
       operationId: 'logoutByPost',
       summary: 'Log out, with the access token or the refresh token',
-      description: 'Takes an access token and no body, or a refresh token in the body and no Authorization.',
+      description: 'Takes an access token and an empty body, or a `refresh_token` in the body and no Authorization.',
       tags: ['user'],
       querystring: Query,
       body: Body,

@@ -29,7 +29,8 @@ const route: FastifyPluginAsyncTypebox<Parts> = async (app, { config }) => {
     schema: {
       operationId: 'changePassword',
       summary: 'Change the password',
-      description: 'Ends every session of the person, the asking one too, and opens a new one.',
+      description:
+        'Ends every session of the person, the asking one too, and opens a new one: go on with the tokens of the answer.',
       tags: ['user'],
       body: Body,
       response: {

@@ -18,7 +18,7 @@ const route: FastifyPluginAsyncTypebox = async (app) => {
       operationId: 'refresh',
       summary: 'Refresh the tokens',
       description:
-        'Gives a new access token, and the refresh token to use from now on. It may be asked again within the grace.',
+        'Takes the `refresh_token` of the last answer that had one, and gives a new access token and the refresh token to use from now on. Within the grace it may be asked again.',
       tags: ['user'],
       body: Body,
       response: { 200: TokenAnswer, ...errors('body', 'INVALID_REFRESH_TOKEN', 'REFRESH_TOKEN_REUSED') },

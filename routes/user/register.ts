@@ -29,7 +29,7 @@ const route: FastifyPluginAsyncTypebox<Parts> = async (app, { config, now, newId
     schema: {
       operationId: 'register',
       summary: 'Register',
-      description: 'Makes an account and logs it in.',
+      description: 'Makes an account and logs it in. The `access_token` of the answer is what **Authorize** asks for.',
       tags: ['user'],
       body: Body,
       response: {

@@ -41,7 +41,7 @@ const route: FastifyPluginAsyncTypebox = async (app) => {
     schema: {
       operationId: 'endSession',
       summary: 'End one session',
-      description: 'Logs the person out there.',
+      description: 'Logs the person out there. The `id` is one of `GET /user/sessions`.',
       tags: ['user'],
       params: Params,
       response: { 204: Type.Null({ description: 'Ended' }), ...errors('token', 'SESSION_NOT_FOUND') },
