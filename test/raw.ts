@@ -4,9 +4,9 @@ import { type AddressInfo, connect, type Socket } from 'node:net'
 import type { App } from '../app.ts'
 import type { Answer } from './helper.ts'
 
-/** Listens on a free port, and gives it. */
-export async function listen(server: App): Promise<number> {
-  await server.listen({ port: 0, host: '127.0.0.1' })
+/** Listens on a free port or the given one, and gives it. */
+export async function listen(server: App, port = 0): Promise<number> {
+  await server.listen({ port, host: '127.0.0.1' })
   return (server.server.address() as AddressInfo).port
 }
 
