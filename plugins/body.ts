@@ -91,7 +91,7 @@ const isBroken = (text: string) => /\0|\p{Cs}/u.test(text)
 /** RFC 6901 */
 const pointer = (parent: string, name: string) => `${parent}/${name.replaceAll('~', '~0').replaceAll('/', '~1')}`
 
-/** Where ajv's fault lies, in the contract's words. */
+/** Where ajv's fault lies, in the words of docs/errors.md. */
 function faultOf({ instancePath, keyword, params }: ErrorObject, part: string | undefined): Fault {
   const name = params.missingProperty ?? params.additionalProperty
   const field = name === undefined ? instancePath : pointer(instancePath, name)

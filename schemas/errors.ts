@@ -66,7 +66,7 @@ export const ERRORS = {
   INVALID_CREDENTIALS: entry(
     401,
     'The name or the password is wrong.',
-    '이름 또는 비밀번호가 올바르지 않습니다.',
+    '아이디 또는 비밀번호가 올바르지 않습니다.',
     'Let the person try again; which of the two is wrong is not told.',
   ),
   INVALID_REFRESH_TOKEN: badToken(
@@ -94,7 +94,7 @@ export const ERRORS = {
   REGISTRATION_CLOSED: entry(
     403,
     'Registration is closed.',
-    '회원 가입이 닫혀 있습니다.',
+    '지금은 회원 가입을 받지 않습니다.',
     'Hide the registration form.',
   ),
   NOT_FOUND: entry(404, 'There is nothing at this address.', '이 주소에는 아무것도 없습니다.', 'Mend the address.'),

@@ -13,7 +13,7 @@ export const TokenAnswer = Type.Object(
     result: Type.Literal('success'),
     access_token: Type.String({
       description: 'JWT by RFC 9068; send it as `Authorization: Bearer …`',
-      examples: ['eyJhbGciOiJFUzI1NiIs…'],
+      examples: ['eyJ…'],
     }),
     token_type: Type.Literal('Bearer'),
     expires_in: Type.Integer({ description: 'Seconds that the access token lives', examples: [900] }),

@@ -1,4 +1,5 @@
 // A client whose types come from Latchkey's OpenAPI document: a wrong path, body or error code does not compile.
+// In this folder, while Latchkey runs:
 //
 //   npm install
 //   npx openapi-typescript http://127.0.0.1:3000/docs/json --output latchkey.ts
