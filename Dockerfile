@@ -1,6 +1,6 @@
 # Three stages: the Node.js that runs it, the build, and an image that holds just node, the built service and its packages.
 
-# Exact, so that a build can be repeated. To update, put the newest 24.x here, or build with
+# Node.js exact; Debian is what its line has that day. To update, put the newest 24.x here, or build with
 # `--build-arg NODE_VERSION=24.x.y`. Not older than 24.22.1, which mends CVE-2026-111497: a test holds that.
 ARG NODE_VERSION=24.22.1
 

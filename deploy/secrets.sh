@@ -17,6 +17,7 @@ db_user=999:999
 
 # put FILE USER: what comes in, as a file that is there whole or not at all. Only root can give it away.
 put() {
+  rm -f "$1.new"
   cat >"$1.new"
   chmod 400 "$1.new"
   [ "$(id -u)" != 0 ] || chown "$2" "$1.new"
@@ -26,13 +27,16 @@ put() {
 random() { openssl rand -hex 32; }
 
 if [ ! -e "$latchkey/secret" ]; then
-  random | put "$latchkey/secret" "$latchkey_user"
+  # Into a variable first: of a pipe sh does not see that its left side failed.
+  secret=$(random)
+  echo "$secret" | put "$latchkey/secret" "$latchkey_user"
 fi
 
 # The last file that is made says that the others are there.
 if [ ! -e "$latchkey/database_url" ]; then
   password=$(random)
-  random | put "$db/root_password" "$db_user"
+  root_password=$(random)
+  echo "$root_password" | put "$db/root_password" "$db_user"
   echo "$password" | put "$db/password" "$db_user"
   echo "mysql://latchkey:$password@$host:3306/latchkey?ssl-mode=verify_identity&ssl-ca=$mounted/ca.pem" |
     put "$latchkey/database_url" "$latchkey_user"

@@ -94,7 +94,7 @@ export default fp<Parts>(
       life.closing = true
     })
     app.addHook('onRequest', async (request, reply) => setHeaders(request, reply))
-    // Before anything can be refused, so that a page can read what is.
+    // Before anything can be refused, so that a page can read what is; only what is no readable request comes before.
     if (config.CORS_ORIGINS.length > 0) {
       await app.register(cors, {
         delegator: (request, done) => done(null, corsFor(config.CORS_ORIGINS, request)),

@@ -169,7 +169,7 @@ export const ERRORS = {
     503,
     'The service is not available right now. Try again shortly.',
     '지금은 서비스를 사용할 수 없습니다. 잠시 후 다시 시도하세요.',
-    'Try again after the seconds of `Retry-After`; keep the tokens, they are still good.',
+    'Try again after the seconds of `Retry-After`: the request may have been done or not. The tokens are still good.',
   ),
 } as const satisfies Record<string, Entry>
 

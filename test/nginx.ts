@@ -16,7 +16,7 @@ import { need } from './programs.ts'
 const TEMPLATE = join(ROOT, 'deploy/nginx/latchkey.conf.template')
 
 export interface Nginx {
-  /** `http://127.0.0.1:PORT`; the service is there at / and under /auth/. */
+  /** `http://127.0.0.1:PORT`; the service is there at / and under /latchkey/. */
   origin: string
   port: number
 }

@@ -72,7 +72,8 @@ async function patiently(ask, tries = 3) {
   } catch (error) {
     // No status: no answer came. From 500 on a gateway may have lost it.
     if (error.response?.status < 500 || tries === 1) throw error
-    const seconds = Number(error.response?.headers['retry-after']) || 1
+    // However long it says: three tries of 8 s and two pauses have to fit into the grace.
+    const seconds = Math.min(Number(error.response?.headers['retry-after']) || 1, 2)
     await new Promise((resolve) => setTimeout(resolve, seconds * 1000))
     return patiently(ask, tries - 1)
   }

@@ -74,7 +74,7 @@ export class Latchkey {
     }
   }
 
-  /** Leaves alone what a login, a log-out or another tab has written meanwhile. */
+  /** Leaves alone what a login, a logout or another tab has written meanwhile. */
   #replace(tokens, next) {
     if (isSame(this.#store.tokens, tokens)) this.#store.tokens = next
   }
@@ -107,7 +107,9 @@ async function patiently(ask, tries = 3) {
   } catch (error) {
     // No status: no answer came. From 500 on a gateway may have lost it.
     if (error.status < 500 || tries === 1) throw error
-    await new Promise((resolve) => setTimeout(resolve, (error.retryAfter ?? 1) * 1000))
+    // However long it says: three tries of 8 s and two pauses have to fit into the grace.
+    const seconds = Math.min(error.retryAfter || 1, 2)
+    await new Promise((resolve) => setTimeout(resolve, seconds * 1000))
     return patiently(ask, tries - 1)
   }
 }

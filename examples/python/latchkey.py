@@ -16,7 +16,9 @@ class LatchkeyError(Exception):
         self.status = response.status_code
         self.code = body.get("code")
         self.details = body.get("details", [])
-        self.retry_after = int(response.headers.get("Retry-After", 1))
+        # A gateway's may be a date.
+        retry_after = response.headers.get("Retry-After", "")
+        self.retry_after = int(retry_after) if retry_after.isdigit() else 1
 
 
 class Latchkey:
@@ -76,7 +78,8 @@ class Latchkey:
             # No status: no answer came. From 500 on a gateway may have lost it.
             if getattr(error, "status", 500) < 500 or tries == 1:
                 raise
-            time.sleep(getattr(error, "retry_after", 1))
+            # However long it says: three tries of 8 s and two pauses have to fit into the grace.
+            time.sleep(min(getattr(error, "retry_after", 1), 2))
             return self._renewed(refresh_token, tries - 1)
 
     def _forget(self, tokens):
@@ -91,7 +94,7 @@ class Latchkey:
 
     def _send(self, method, path, body=None, tokens=None):
         headers = {"Authorization": f"Bearer {tokens['access_token']}"} if tokens else {}
-        response = requests.request(method, self._origin + path, json=body, headers=headers, timeout=8)
+        response = requests.request(method, self._origin + path, json=body, headers=headers, timeout=(3, 5))
         if not response.ok:
             raise LatchkeyError(response)
         return response.json() if is_json(response) else None

@@ -48,11 +48,12 @@ export function faultOf(error: unknown): Fault {
 
 /** Opens the file, which is made where it is missing. It waits for no lock until `PRAGMA busy_timeout` says so. */
 export function openConnection(file: string): Connection {
-  const sqlite = builtIn()
   return sqlite ? fromNode(new sqlite.DatabaseSync(file)) : new (libsql())(file)
 }
 
 /** Undefined on Node 20. */
+const sqlite = builtIn()
+
 function builtIn(): typeof import('node:sqlite') | undefined {
   const { emitWarning } = process
   /* c8 ignore next 2 -- called on Node 22 alone, whose node:sqlite warns that it is experimental; loading it is

@@ -50,12 +50,16 @@ export function finish({ paths = {}, components, ...rest }: OpenApi): OpenApi {
   return { ...rest, paths: sorted, components: { ...components, schemas, responses, examples } } as OpenApi
 }
 
+/** What holds values, not schemas. */
+const DATA = new Set(['default', 'enum', 'example', 'examples'])
+
 /** A schema with a `title` goes among the components, and a reference takes its place. */
 function byName(value: unknown, schemas: Record<string, Json>): unknown {
   if (Array.isArray(value)) return value.map((one) => byName(one, schemas))
   if (typeof value !== 'object' || value === null) return value
   const { title, ...members } = value as Json
-  const walked = Object.fromEntries(Object.entries(members).map(([name, member]) => [name, byName(member, schemas)]))
+  const walk = ([name, member]: [string, unknown]) => [name, DATA.has(name) ? member : byName(member, schemas)]
+  const walked = Object.fromEntries(Object.entries(members).map(walk))
   if (typeof title !== 'string') return walked
   schemas[title] = walked
   return { $ref: `#/components/schemas/${title}` }

@@ -362,6 +362,10 @@ t.test(
         engine.clock(),
       ])
     mariadb.pause()
+    // The signal takes a moment to stop the last of its threads.
+    await t.rejects(async () => {
+      for (;;) await engine.clock()
+    })
     for (const result of await everything()) t.match(result, { status: 'rejected', reason: UNAVAILABLE })
     mariadb.resume()
     t.equal(await patient.run(`UPDATE ${name} SET n = n`), 2)

@@ -154,7 +154,7 @@ t.test('its parts, started as it says', { skip: skipWithout('openssl', 'mariadb'
     }),
   )
   const { origin } = await startNginx(t, service.port)
-  const ask = client(`${origin}/auth`)
+  const ask = client(`${origin}/latchkey`)
   const ann = await register(ask)
   t.match(await ask('GET /user/me', undefined, bearer(ann)), { status: 200, body: ann.user })
 })

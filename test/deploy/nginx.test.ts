@@ -44,7 +44,7 @@ function isError(t: Test, code: Code, answer: { status: number; body: unknown; h
 
 t.test('a person, at / and under a path', { skip }, async (t) => {
   const { origin } = await behindNginx(t)
-  for (const place of [origin, `${origin}/auth`]) {
+  for (const place of [origin, `${origin}/latchkey`]) {
     const ask = client(place)
     const { user } = await register(ask)
     const login = await ask('POST /user/login', { email: user.email, password: PASSWORD })
@@ -85,7 +85,7 @@ t.test('errors of Latchkey arrive as they are', { skip }, async (t) => {
     'HEADERS_TOO_LARGE',
     await ask('GET /user/me', undefined, { a: 'x'.repeat(7000), b: 'x'.repeat(7000), c: 'x'.repeat(7000) }),
   )
-  isError(t, 'NOT_FOUND', await ask('GET /auth/'))
+  isError(t, 'NOT_FOUND', await ask('GET /latchkey/'))
   const body = { username: randomName(), password: PASSWORD }
   const logins = await Promise.all(Array.from({ length: 8 }, () => ask('POST /user/login', body)))
   isError(t, 'OVERLOADED', logins.find(({ status }) => status === 503)!)
