@@ -26,6 +26,8 @@ export const configOf = (url: string, settings: Record<string, string> = {}) =>
     SECRET: 'a secret of this test: thirty-two bytes or more',
     ISSUER: 'https://auth.example.com',
     LOG_LEVEL: 'silent',
+    // A machine that is busy is no fault of the service.
+    DB_MAX_WAIT_MS: '60000',
     ...settings,
   })
 
@@ -44,8 +46,8 @@ export async function openRoom(t: Test, url: string, settings: Record<string, st
   const address = databaseAddress(url)!
   const engine =
     address.kind === 'sqlite'
-      ? openSqlite(address.file, { maxWaitMs: 2000, exclusive: false })
-      : createEngine((app as unknown as MysqlApp).mysql.pool, 'MySQL', 2000)
+      ? openSqlite(address.file, { maxWaitMs: 60_000, exclusive: false })
+      : createEngine((app as unknown as MysqlApp).mysql.pool, 'MySQL', 60_000)
   let closing: Promise<void> | undefined
   const close = () => {
     closing ??= engine.close().then(() => app.close())
