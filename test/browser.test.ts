@@ -26,6 +26,8 @@ const PICTURE = join(ROOT, 'docs/swagger-ui.png')
 async function openPage(t: Test, browser: Browser) {
   const page = await browser.newPage({ viewport: { width: 1000, height: 1145 } })
   t.teardown(() => page.close())
+  // Only what never comes: on a busy machine each step may take long.
+  page.setDefaultTimeout(100_000)
   const complaints: string[] = []
   const asked: string[] = []
   page.on('console', (message) => {

@@ -91,8 +91,11 @@ t.test('the TypeScript example', { skip: skipWithout('openapi-typescript', 'tsc'
   const [install, ...commands] = [...told].map(([, line]) => line!.replaceAll('http://127.0.0.1:3000', address))
   t.equal(install, 'npm install')
   await symlink(join(ROOT, 'test/tools/node_modules'), join(cwd, 'node_modules'))
-  let stdout = ''
-  for (const command of commands)
-    ({ stdout } = await run('sh', ['-c', `${command} 2>&1`], { cwd }).catch((failed) => failed))
-  t.equal(stdout, 'logged in as ann\nrefreshed for 900 seconds\nlogged out: success\nnow I am nobody: log in again\n')
+  let printed = ''
+  for (const command of commands) {
+    const { code = 0, stdout } = await run('sh', ['-c', `${command} 2>&1`], { cwd }).catch((failed) => failed)
+    t.equal(code, 0, command, { stdout })
+    printed = stdout
+  }
+  t.equal(printed, 'logged in as ann\nrefreshed for 900 seconds\nlogged out: success\nnow I am nobody: log in again\n')
 })
