@@ -32,22 +32,21 @@ async function listen(app: App, { HOST: host, PORT: port }: Config): Promise<voi
   try {
     await app.listen({ host, port })
   } catch (cause) {
-    const { code } = cause as NodeJS.ErrnoException
-    throw new Error(`Latchkey cannot listen on ${host}:${port} (${code}). ${LISTEN_ADVICE[code ?? ''] ?? ''}`.trim(), {
-      cause,
-    })
+    const code = String((cause as NodeJS.ErrnoException).code)
+    const advice = PORT_ADVICE[code] ?? HOST_ADVICE
+    throw new Error(`Latchkey cannot listen on ${host}:${port} (${code}). ${advice}`, { cause })
   } finally {
     app.log.level = level
   }
 }
 
 /** What to do where a port cannot be had. */
-const LISTEN_ADVICE: Record<string, string> = {
+const PORT_ADVICE: Record<string, string> = {
   EADDRINUSE: 'Something listens there already: stop it, or choose another port, as in PORT=3001.',
   EACCES: 'Ports below 1024 are for root: choose another one, as in PORT=3000.',
-  EADDRNOTAVAIL: 'HOST is no address of this machine: 127.0.0.1 is for this machine alone, 0.0.0.0 for all networks.',
-  ENOTFOUND: 'HOST is no address of this machine: 127.0.0.1 is for this machine alone, 0.0.0.0 for all networks.',
 }
+/** All else lies in the address. */
+const HOST_ADVICE = 'HOST is no address of this machine: 127.0.0.1 is for this machine alone, 0.0.0.0 for all networks.'
 
 /** Where it listens, which database, where to go on: for a person a few lines to read, for a log collector one. */
 function greet(app: App, { DOCS, LOG_LEVEL }: Config): void {
@@ -65,10 +64,11 @@ function welcome({ address, database, docs }: { address: string; database: strin
   const lines = [
     ['Latchkey', `${VERSION}, on ${database}`],
     ['Address', address],
-    ...(docs ? [['Docs', docs]] : []),
+    ['Docs', docs],
     ['Try it', `curl ${address}/user/register -H 'Content-Type: application/json' -d '${body}'`],
   ]
-  return `\n${lines.map(([name = '', text]) => `  ${styleText('bold', name.padEnd(10))}${text}\n`).join('')}\n`
+  const shown = lines.filter(([, text]) => text !== undefined)
+  return `\n${shown.map(([name, text]) => `  ${styleText('bold', String(name).padEnd(10))}${text}\n`).join('')}\n`
 }
 
 /** Node.js lines that get fixes on 24 November 2026: 22, 24 and 26. */

@@ -83,7 +83,7 @@ export type Config = Readonly<Static<typeof Settings>>
 interface Format {
   check: (text: string) => boolean
   wants: string
-  /** Which part of it does not fit, in a sentence without secrets; empty where there is nothing to add. */
+  /** Of a text that `check` refuses: which part does not fit, in a sentence without secrets; empty where there is nothing to add. */
   fault?: (text: string) => string
 }
 
@@ -92,10 +92,7 @@ export const FORMATS: Record<string, Format> = {
   'database-url': {
     check: (text) => databaseAddress(text) !== undefined,
     wants: 'sqlite:FILE or mysql://user:password@host:3306/name?ssl-mode=verify_identity&ssl-ca=FILE',
-    fault: (text) => {
-      const parsed = parseDatabaseUrl(text)
-      return typeof parsed === 'string' ? parsed : ''
-    },
+    fault: (text) => parseDatabaseUrl(text) as string,
   },
   secret: {
     check: (text) => Buffer.byteLength(text) >= 32,

@@ -111,6 +111,16 @@ t.test('a port that is taken stops the start with one sentence', async (t) => {
   t.notMatch(second.stdout(), /listens/)
 })
 
+t.test('an address that is not of this machine stops it too', async (t) => {
+  // RFC 5737: nobody's.
+  const refused = node(t, ['dist/server.js'], { ...settingsOf(await sqlite(t)), HOST: '192.0.2.1' })
+  t.equal(await refused.ended, 1)
+  t.match(
+    refused.stderr(),
+    /^Latchkey cannot listen on 192\.0\.2\.1:0 \(EADDRNOTAVAIL\)\. HOST is no address of [^\n]*\n$/,
+  )
+})
+
 t.test('a file that another process serves stops the start; a command runs beside it', async (t) => {
   const url = await sqlite(t)
   await serve(t, url)

@@ -91,10 +91,11 @@ export default fp<Parts>(
       stripBasePath: false,
       openapi: document,
       transform: ({ schema, url, route }) => {
-        const { access = 'session' } = route.config ?? {}
+        // No route starts without it.
+        const { access } = route.config as { access: Access }
         return { schema: { ...schema, security: SECURITY[access] }, url }
       },
-      transformObject: (made) => ('openapiObject' in made ? finish(made.openapiObject as OpenApi) : made.swaggerObject),
+      transformObject: (made) => finish((made as { openapiObject: unknown }).openapiObject as OpenApi),
     })
     await app.register(page)
   },
