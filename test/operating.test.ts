@@ -111,22 +111,20 @@ t.test('SECRET changes while two instances run, and no token is lost', { skip },
   const [old, next] = ['the old secret has more than thirty-two bytes', 'the new secret has more than thirty-two bytes']
   const start = async (SECRET: string) =>
     listening(node(t, ['dist/server.js'], { ...settingsOf(url), ...SETTINGS, SECRET }))
-  let [one, two] = await Promise.all([start(old), start(old)])
-  let tokens = await register(one.ask)
+  const instances = await Promise.all([start(old), start(old)])
+  let tokens = await register(instances[0]!.ask)
   for (const secret of [`${old},${next}`, `${next},${old}`]) {
-    for (const instance of [0, 1]) {
-      const restarted = instance === 0 ? one : two
-      await stop(restarted)
-      if (instance === 0) one = await start(secret)
-      else two = await start(secret)
-      for (const { ask } of [one, two]) {
+    for (const index of instances.keys()) {
+      await stop(instances[index]!)
+      instances[index] = await start(secret)
+      for (const { ask } of instances) {
         const answer = await ask('POST /user/refresh', { refresh_token: tokens.refresh_token })
         t.equal(answer.status, 200)
         tokens = answer.body
-        for (const other of [one, two])
+        for (const other of instances)
           t.match(await other.ask('GET /user/me', undefined, bearer(tokens)), { status: 200 })
       }
     }
   }
-  await Promise.all([stop(one), stop(two)])
+  await Promise.all(instances.map(stop))
 })
