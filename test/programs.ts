@@ -32,11 +32,15 @@ const SOURCES = {
     () => onPath('mariadb-install-db', 'mysql_install_db') && onPath('mariadbd', 'mysqld'),
   ),
   nginx: debian('nginx-light', () => onPath('nginx')),
+  caddy: debian('caddy', () => onPath('caddy')),
+  haproxy: debian('haproxy', () => onPath('haproxy')),
   chromium: debian('chromium', () => onPath('chromium', 'chromium-browser', 'google-chrome')),
   openssl: debian('openssl', () => onPath('openssl')),
   curl: debian('curl', () => onPath('curl')),
   /** With `requests`, as the clients' example uses it. */
   python: debian('python3-requests', () => pythonWith('requests')),
+  /** With PyJWT and what it needs for ES256. */
+  'python-jwt': debian('python3-jwt', () => pythonWith('jwt, cryptography')),
   pip: debian('python3-pip', () => pythonWith('pip')),
   hadolint: pip('hadolint'),
   'kubernetes-validate': pip('kubernetes-validate'),
