@@ -41,6 +41,7 @@ const SOURCES = {
   python: debian('python3-requests', () => pythonWith('requests')),
   /** With PyJWT and what it needs for ES256. */
   'python-jwt': debian('python3-jwt', () => pythonWith('jwt, cryptography')),
+  'python-cryptography': debian('python3-cryptography', () => pythonWith('cryptography')),
   pip: debian('python3-pip', () => pythonWith('pip')),
   hadolint: pip('hadolint'),
   'kubernetes-validate': pip('kubernetes-validate'),
