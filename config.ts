@@ -47,12 +47,15 @@ function textOf(name: string, env: Environment, faults: string[]): string | unde
   }
 }
 
+/** What holds a secret. */
+const SECRETIVE = new Set(['SECRET', 'DATABASE_URL', 'SERVICE_CLIENTS'])
+
 function convert(name: string, text: string, schema: TSchema, faults: string[]): unknown {
   const value = parse(text, schema)
   if (Value.Check(schema, value)) return value
   // Secrets are never repeated in a message.
-  const shown = name === 'SECRET' || name === 'DATABASE_URL' ? '' : `It is ${JSON.stringify(text)}.`
-  faults.push(`${name} must be ${wants(schema)}. ${FORMATS[schema.format]?.fault?.(text) ?? shown}`.trimEnd())
+  const shown = SECRETIVE.has(name) ? '' : `It is ${JSON.stringify(text)}.`
+  faults.push(`${name} must be ${wants(schema)}. ${formatOf(schema)?.fault?.(text) ?? shown}`.trimEnd())
   return structuredClone(schema.default)
 }
 
@@ -64,8 +67,10 @@ function parse(text: string, schema: TSchema): unknown {
 function wants(schema: TSchema): string {
   if (schema.type === 'integer') return `a whole number from ${schema.minimum} to ${schema.maximum}`
   if (schema.anyOf) return `one of ${schema.anyOf.map((one: TSchema) => one.const).join(', ')}`
-  return FORMATS[schema.type === 'array' ? schema.items.format : schema.format]!.wants
+  return formatOf(schema)!.wants
 }
+
+const formatOf = (schema: TSchema) => FORMATS[schema.type === 'array' ? schema.items.format : schema.format]
 
 /** The defaults that depend on other settings or on the machine, and what a shared database asks for. */
 function complete(config: Config, faults: string[]): Config {

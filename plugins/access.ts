@@ -6,14 +6,17 @@ import type { FastifyInstance, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 import type { Parts } from '../parts.ts'
 import { fail } from '../schemas/errors.ts'
+import type { AccessClaims } from '../schemas/tokens.ts'
+import { type ServiceClients, serviceClientsOf } from './clients.ts'
 import { type AccessTokens, accessTokensOf } from './jwt.ts'
 import { type Sessions, sessionsOf } from './sessions/index.ts'
 
 /**
  * Who may ask. `public`: everyone. `token`: an access token by itself. `session`: a token, and its session and person
- * read from the database. `either`: as `session` where an Authorization header is there, else as `public`.
+ * read from the database. `either`: as `session` where an Authorization header is there, else as `public`. `service`:
+ * one of SERVICE_CLIENTS, by HTTP Basic or, where the body is a form, in it.
  */
-export type Access = 'public' | 'token' | 'session' | 'either'
+export type Access = 'public' | 'token' | 'session' | 'either' | 'service'
 
 /** What limits a route beyond the server's own limits. `guesses`: failed passwords, see limits.ts. */
 export type Limit = 'none' | 'guesses'
@@ -29,8 +32,6 @@ declare module 'fastify' {
   interface FastifyContextConfig {
     access?: Access
     limit?: Limit
-    /** The body may be left out although the route has a schema for one. */
-    bodyOptional?: boolean
   }
   interface FastifyRequest {
     /** Set by the gate; null on public routes. */
@@ -57,15 +58,21 @@ function tokenOf({ headers }: FastifyRequest): string | undefined {
 interface Needs extends Pick<Parts, 'now'> {
   accessTokens: AccessTokens
   sessions: Sessions
+  clients: ServiceClients
 }
 
-function createGate({ accessTokens, sessions, now }: Needs) {
-  /** Throws UNAUTHENTICATED, TOKEN_EXPIRED, INVALID_TOKEN; UNAVAILABLE where the list of ended sessions is too old to judge. */
-  async function byToken(request: FastifyRequest): Promise<Bearer> {
-    const claims = await accessTokens.verify(tokenOf(request) ?? fail('UNAUTHENTICATED'))
+function createGate({ accessTokens, sessions, clients, now }: Needs) {
+  /** The claims of an access token that is good by itself. Throws TOKEN_EXPIRED, INVALID_TOKEN; UNAVAILABLE where the list of ended sessions is too old to judge. */
+  async function judge(token: string): Promise<AccessClaims> {
+    const claims = await accessTokens.verify(token)
     if (!sessions.ended.isFresh()) fail('UNAVAILABLE')
     if (sessions.ended.has(claims.sid)) fail('INVALID_TOKEN')
     if (now() >= claims.exp * 1000) fail('TOKEN_EXPIRED')
+    return claims
+  }
+
+  async function byToken(request: FastifyRequest): Promise<Bearer> {
+    const claims = await judge(tokenOf(request) ?? fail('UNAUTHENTICATED'))
     return { id: claims.sid, userId: claims.sub, roles: claims.roles }
   }
 
@@ -76,21 +83,45 @@ function createGate({ accessTokens, sessions, now }: Needs) {
     return { id, userId, roles: living.account.roles }
   }
 
-  return async (request: FastifyRequest, access: Access): Promise<Bearer | null> => {
-    if (access === 'public' || (access === 'either' && request.headers.authorization === undefined)) return null
-    return access === 'token' ? byToken(request) : bySession(request)
+  /** A form is judged when it has been read, before anything else in it is. */
+  function byClient(request: FastifyRequest): null {
+    const named = clients.byHeader(request)
+    if (named.length === 0 && request.routeOptions.config.bodyType !== 'form') fail('UNAUTHENTICATED')
+    return null
+  }
+
+  return {
+    judge,
+
+    async enter(request: FastifyRequest, access: Access): Promise<Bearer | null> {
+      if (access === 'public' || (access === 'either' && request.headers.authorization === undefined)) return null
+      if (access === 'service') return byClient(request)
+      return access === 'token' ? byToken(request) : bySession(request)
+    },
+
+    enterByForm(request: FastifyRequest): void {
+      const { access, bodyType } = request.routeOptions.config
+      if (access !== 'service' || bodyType !== 'form') return
+      clients.byForm((request.body ?? {}) as Record<string, unknown>, clients.byHeader(request))
+    },
   }
 }
 
+export type Gate = ReturnType<typeof createGate>
+export const gateOf = (app: FastifyInstance) => app.getDecorator<Gate>('gate')
+
 export default fp<Parts>(
   async (app, { now }) => {
-    const gate = createGate({ accessTokens: accessTokensOf(app), sessions: sessionsOf(app), now })
+    const clients = serviceClientsOf(app)
+    const gate = createGate({ accessTokens: accessTokensOf(app), sessions: sessionsOf(app), clients, now })
+    app.decorate('gate', gate)
     app.decorateRequest('session', null)
     app.addHook('onRequest', async (request) => {
       /* c8 ignore next 2 -- a route without access does not start; if it did, it would be closed */
-      request.session = await gate(request, request.routeOptions.config.access ?? 'session')
+      request.session = await gate.enter(request, request.routeOptions.config.access ?? 'session')
     })
+    app.addHook('preValidation', async (request) => gate.enterByForm(request))
   },
   // After errors, which answers addresses that are not there; after db, whose hook holds the budget that the gate spends.
-  { name: 'access', dependencies: ['errors', 'db', 'jwt', 'sessions'] },
+  { name: 'access', dependencies: ['errors', 'db', 'jwt', 'sessions', 'clients'] },
 )

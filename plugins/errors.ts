@@ -3,13 +3,13 @@
  * that are not there, and from the HTTP parser below Fastify.
  */
 import { randomUUID } from 'node:crypto'
-import { METHODS } from 'node:http'
+import { METHODS, type ServerResponse, STATUS_CODES } from 'node:http'
 import type { Socket } from 'node:net'
 import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 import FindMyWay, { type HTTPMethod } from 'find-my-way'
 import Negotiator from 'negotiator'
-import { type Code, ERRORS, errorBody, Failure, type Language } from '../schemas/errors.ts'
+import { type Code, ERRORS, errorBody, Failure, isOauth, type Language } from '../schemas/errors.ts'
 import { HEAD_LIMIT, HEADERS, setHeaders } from './headers.ts'
 
 /** What Fastify's own errors are in our table; any other with a status below 500 is a request that cannot be read. */
@@ -41,14 +41,21 @@ export function answerError(error: unknown, request: FastifyRequest, reply: Fast
       'content-language': language,
       vary: [reply.getHeader('vary') ?? [], 'accept-language'].flat().join(', '),
     })
-    .headers(headersOf(failure))
-  reply.type('application/json; charset=utf-8').send(errorBody(failure, language))
+    .headers(headersOf(failure, request))
+  const { url = request.url } = request.routeOptions
+  reply.type('application/json; charset=utf-8').send(errorBody(failure, language, isOauth(url)))
 }
 
-function headersOf({ code, statusCode, particulars }: Failure): Record<string, string> {
+/** RFC 6750, section 3, and for services RFC 7617, section 2. */
+function challengeOf(code: Code, { routeOptions }: FastifyRequest): string {
+  if (routeOptions.config.access === 'service') return 'Basic realm="latchkey", charset="UTF-8"'
   const { challenge } = ERRORS[code] as { challenge?: string }
+  return challenge ? `Bearer error="${challenge}"` : 'Bearer'
+}
+
+function headersOf({ code, statusCode, particulars }: Failure, request: FastifyRequest): Record<string, string> {
   return {
-    ...(statusCode === 401 && { 'www-authenticate': challenge ? `Bearer error="${challenge}"` : 'Bearer' }),
+    ...(statusCode === 401 && { 'www-authenticate': challengeOf(code, request) }),
     ...((statusCode === 429 || statusCode === 503) && { 'retry-after': String(particulars.retryAfter ?? 1) }),
     ...(particulars.allow && { allow: particulars.allow }),
   }
@@ -77,13 +84,14 @@ const LINGER_MS = 1000
 
 /** For what is no HTTP, or comes too late or too large: below Fastify, so the answer is written by hand. */
 export function answerClientError(error: Error & { code?: string }, socket: Socket): void {
-  const { _httpMessage: begun } = socket as Socket & { _httpMessage?: { headersSent: boolean } }
+  // The answer to the request that is on its way, where its head was read.
+  const { _httpMessage: begun } = socket as Socket & { _httpMessage?: ServerResponse }
   if (error.code === 'ECONNRESET' || !socket.writable || begun?.headersSent) return void socket.destroy()
   const failure = new Failure(CODES_OF_PARSER[error.code ?? ''] ?? 'BAD_REQUEST')
-  const answered = errorBody(failure, 'en')
+  const answered = errorBody(failure, 'en', isOauth(begun?.req.url ?? ''))
   const body = JSON.stringify(answered)
   const head = [
-    `HTTP/1.1 ${answered.statusCode} ${answered.error}`,
+    `HTTP/1.1 ${failure.statusCode} ${STATUS_CODES[failure.statusCode]}`,
     `x-request-id: ${randomUUID()}`,
     'content-type: application/json; charset=utf-8',
     `content-length: ${Buffer.byteLength(body)}`,

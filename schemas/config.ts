@@ -64,6 +64,16 @@ export const Settings = Type.Object({
     default: [],
     description: 'Origins of the web pages that may call from a browser, such as https://app.example.com',
   }),
+  SERVICE_CLIENTS: Type.Array(Type.String({ format: 'service-client' }), {
+    default: [],
+    description:
+      'Comma-separated `id:secret` pairs of the services that may ask /oauth/introspect, /oauth/revoke and the list of ended sessions; make each secret by `openssl rand -hex 32`. One id twice has two secrets, so that its secret can be changed',
+  }),
+  REVOCATIONS_PUBLIC: oneOf(
+    ['on', 'off'],
+    'off',
+    'Whether everyone may read the list of ended sessions, /.well-known/revocations',
+  ),
   DOCS: oneOf(['on', 'off'], 'on', 'Whether /docs is served: Swagger UI and the OpenAPI document'),
   LOG_LEVEL: oneOf(
     ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'],
@@ -106,6 +116,12 @@ export const FORMATS: Record<string, Format> = {
     check: isOrigin,
     wants:
       'origins such as https://app.example.com or http://localhost:5173, separated by commas, each by its full name',
+  },
+  'service-client': {
+    check: (text) => serviceClient(text) !== undefined,
+    wants:
+      'pairs id:secret, separated by commas: an id of 1 to 64 letters, digits and . _ ~ -, a secret of printable ASCII without comma and space',
+    fault: (text) => `Pair ${text.split(',').findIndex((pair) => !serviceClient(pair.trim())) + 1} is none.`,
   },
   cidr: { check: isCidr, wants: 'networks such as 10.0.0.0/8 or fd00::/8, separated by commas' },
 }
@@ -189,6 +205,18 @@ function tlsOf(mode: string, ca: string | undefined): Tls | string | undefined {
   if (mode === 'disabled' || mode === 'required')
     return `Its ssl-ca checks nothing with ssl-mode=${mode}. Take verify_identity or verify_ca, or leave ssl-ca out.`
   return ca === '' ? 'Its ssl-ca names no file.' : { mode, ca }
+}
+
+/** A service that may ask about tokens. */
+export interface ServiceClient {
+  id: string
+  secret: string
+}
+
+/** Takes an `id:secret` apart; undefined where it is none. The id holds no colon, the secret may. */
+export function serviceClient(text: string): ServiceClient | undefined {
+  const [, id, secret] = /^([\w.~-]{1,64}):([\x21-\x2b\x2d-\x7e]+)$/.exec(text) ?? []
+  return id !== undefined && secret !== undefined ? { id, secret } : undefined
 }
 
 /** RFC 8414, section 2: an issuer has no query or fragment. */

@@ -1,7 +1,7 @@
 /** The errors of a route as its response schemas: what the OpenAPI document names on every route. */
 import { STATUS_CODES } from 'node:http'
 import { type TSchema, Type } from '@sinclair/typebox'
-import { CODES, type Code, ERRORS } from './errors.ts'
+import { CODES, type Code, ERRORS, OAUTH_ERRORS } from './errors.ts'
 
 const Details = Type.Array(
   Type.Object({
@@ -24,6 +24,20 @@ const ErrorBody = Type.Object(
   { title: 'Error', description: 'What went wrong, in the one shape of all errors' },
 )
 
+/** The same under /oauth/, where the standards name two of its members. */
+const OAuthErrorBody = Type.Object(
+  {
+    ...ErrorBody.properties,
+    error: Type.Unsafe<string>({
+      type: 'string',
+      enum: ['invalid_request', ...Object.values(OAUTH_ERRORS)],
+      description: 'What OAuth calls it (RFC 6749, section 5.2)',
+    }),
+    error_description: Type.String({ description: 'The message in English, as RFC 6749 wants ASCII' }),
+  },
+  { title: 'OAuthError', description: 'What went wrong, in the shape of all errors and of RFC 6749' },
+)
+
 /** Any request can end in one of these. */
 const ALWAYS: Code[] = [
   'BAD_REQUEST',
@@ -35,16 +49,22 @@ const ALWAYS: Code[] = [
   'UNAVAILABLE',
 ]
 
-/** What a route adds that takes a body, and one that asks for a token. */
+/** What a route adds that takes a body, one that asks for a token, and one that asks for a service's secret. */
 const GROUPS = {
   body: ['MALFORMED_BODY', 'VALIDATION_FAILED', 'UNSUPPORTED_MEDIA_TYPE'],
   token: ['UNAUTHENTICATED', 'TOKEN_EXPIRED', 'INVALID_TOKEN'],
+  client: ['UNAUTHENTICATED', 'INVALID_CREDENTIALS'],
 } satisfies Record<string, Code[]>
 
 type Group = keyof typeof GROUPS
 
 /** The `response` schemas of a route's errors, one a status, each with its codes. What any request can meet comes by itself. */
-export function errors(...names: (Code | Group)[]): Record<number, TSchema> {
+export const errors = (...names: (Code | Group)[]) => responses(ErrorBody, names)
+
+/** The same of a route under /oauth/. */
+export const oauthErrors = (...names: (Code | Group)[]) => responses(OAuthErrorBody, names)
+
+function responses(shape: TSchema, names: (Code | Group)[]): Record<number, TSchema> {
   const wanted = new Set([...ALWAYS, ...names.flatMap((name): Code[] => GROUPS[name as Group] ?? [name as Code])])
   const codes = CODES.filter((code) => wanted.has(code))
   const statuses = new Set(codes.map((code) => ERRORS[code].status))
@@ -52,6 +72,7 @@ export function errors(...names: (Code | Group)[]): Record<number, TSchema> {
     [...statuses].map((status) => [
       status,
       errorSchema(
+        shape,
         status,
         codes.filter((code) => ERRORS[code].status === status),
       ),
@@ -59,9 +80,9 @@ export function errors(...names: (Code | Group)[]): Record<number, TSchema> {
   )
 }
 
-function errorSchema(status: number, codes: Code[]): TSchema {
+function errorSchema(shape: TSchema, status: number, codes: Code[]): TSchema {
   return Type.Unsafe({
     description: `${STATUS_CODES[status]}: ${codes.join(', ')}`,
-    allOf: [ErrorBody, { properties: { code: { enum: codes } } }],
+    allOf: [shape, { properties: { code: { enum: codes } } }],
   })
 }

@@ -25,9 +25,9 @@ const badToken = (en: string, ko: string, advice: string): Entry => ({
 export const ERRORS = {
   MALFORMED_BODY: entry(
     400,
-    'The body is not well-formed JSON in UTF-8.',
-    '본문이 UTF-8로 된 올바른 JSON이 아닙니다.',
-    'Mend the program: send JSON without a byte order mark and no member twice.',
+    'The body is not well-formed, or not in UTF-8.',
+    '본문의 형식이 올바르지 않거나 UTF-8이 아닙니다.',
+    'Mend the program: send JSON (a form under `/oauth/`) without a byte order mark and no member twice.',
   ),
   VALIDATION_FAILED: entry(
     400,
@@ -49,9 +49,9 @@ export const ERRORS = {
   ),
   UNAUTHENTICATED: entry(
     401,
-    'This needs an access token.',
-    '액세스 토큰이 필요합니다.',
-    'Send `Authorization: Bearer` and the access token; without one, log in.',
+    'This needs authentication.',
+    '인증이 필요합니다.',
+    'Send `Authorization: Bearer` and the access token; without one, log in. A service sends its id and secret.',
   ),
   TOKEN_EXPIRED: badToken(
     'The access token has expired. Refresh it.',
@@ -67,7 +67,7 @@ export const ERRORS = {
     401,
     'The name or the password is wrong.',
     '아이디 또는 비밀번호가 올바르지 않습니다.',
-    'Let the person try again; which of the two is wrong is not told.',
+    'Let the person try again; which of the two is wrong is not told. A service: see `SERVICE_CLIENTS`.',
   ),
   INVALID_REFRESH_TOKEN: badToken(
     'The refresh token is not valid. Log in again.',
@@ -131,9 +131,9 @@ export const ERRORS = {
   BODY_TOO_LARGE: entry(413, 'The body is too large.', '본문이 너무 큽니다.', 'Send at most 32 KiB.'),
   UNSUPPORTED_MEDIA_TYPE: entry(
     415,
-    'The body must be application/json in UTF-8.',
-    '본문은 UTF-8로 된 application/json이어야 합니다.',
-    'Send `Content-Type: application/json`.',
+    'The body is not of the media type that this address takes, in UTF-8.',
+    '본문의 미디어 타입이 이 주소에서 받는 UTF-8 형식이 아닙니다.',
+    'Send `Content-Type: application/json`; under `/oauth/` `application/x-www-form-urlencoded`.',
   ),
   EXPECTATION_FAILED: entry(
     417,
@@ -226,9 +226,25 @@ export function fail(code: Code, particulars: Particulars = {}): never {
   throw new Failure(code, particulars)
 }
 
-/** The body of an error answer. */
-export function errorBody({ code, statusCode, particulars }: Failure, language: Language) {
-  const body = { statusCode, code, error: STATUS_CODES[statusCode], message: ERRORS[code][language] }
+/** RFC 6749, section 5.2, and 4.1.2.1 for those of the server: what OAuth calls an error of this status. */
+export const OAUTH_ERRORS: Record<number, string> = {
+  401: 'invalid_client',
+  500: 'server_error',
+  503: 'temporarily_unavailable',
+}
+
+/** How an error is called: under /oauth/ as OAuth has it, whose description takes ASCII alone, so it is in English. */
+function nameOf(code: Code, oauth: boolean) {
+  const { status, en } = ERRORS[code]
+  if (!oauth) return { error: STATUS_CODES[status] }
+  return { error: OAUTH_ERRORS[status] ?? 'invalid_request', error_description: en }
+}
+
+export const isOauth = (url: string) => url.startsWith('/oauth/')
+
+/** The body of an error answer; another one under /oauth/. */
+export function errorBody({ code, statusCode, particulars }: Failure, language: Language, oauth = false) {
+  const body = { statusCode, code, ...nameOf(code, oauth), message: ERRORS[code][language] }
   if (!particulars.details) return body
   const details = particulars.details.map((fault) => ({
     ...fault,

@@ -7,16 +7,22 @@ type Response = OpenAPIV3_1.ResponseObject
 type RequestBody = OpenAPIV3_1.RequestBodyObject | undefined
 type Json = Record<string, unknown>
 
-/** One example for each code, as it is answered. */
+/** One example for each code, as it is answered; under /oauth/ by this prefix. */
+const OAUTH = 'OAUTH_'
 const EXAMPLES: Record<string, Json> = Object.fromEntries(
-  CODES.map((code) => {
-    const details = code === 'VALIDATION_FAILED' ? { details: [{ field: '/email', rule: 'format' }] } : {}
-    return [code, { summary: ERRORS[code].advice, value: errorBody(new Failure(code, details), 'en') }]
-  }),
+  CODES.flatMap((code) => [
+    [code, example(code, '/email', false)],
+    [OAUTH + code, example(code, '/token', true)],
+  ]),
 )
 
+function example(code: Code, field: string, oauth: boolean): Json {
+  const details = code === 'VALIDATION_FAILED' ? { details: [{ field, rule: 'required' }] } : {}
+  return { summary: ERRORS[code].advice, value: errorBody(new Failure(code, details), 'en', oauth) }
+}
+
 const SECONDS = { description: 'Seconds after which to try again', schema: { type: 'integer' as const } }
-const CHALLENGE = { description: 'RFC 6750, section 3', schema: { type: 'string' as const } }
+const CHALLENGE = { description: 'RFC 6750, section 3, or RFC 7617, section 2', schema: { type: 'string' as const } }
 const HEADERS: Record<string, Response['headers']> = {
   401: { 'WWW-Authenticate': CHALLENGE },
   429: { 'Retry-After': SECONDS },
@@ -71,12 +77,13 @@ function markOptional(requestBody: RequestBody): void {
   if (requestBody && schema && !('required' in schema)) requestBody.required = false
 }
 
-/** Adds to an error what its status promises, and an example of each code. Gives the codes; none where all went well. */
-function describe(status: string, response: Response): Code[] {
+/** Adds to an error what its status promises, and an example of each code. Gives their names; none where all went well. */
+function describe(status: string, response: Response): string[] {
   const media = response.content?.['application/json']
-  const schema = media?.schema as { allOf?: [unknown, { properties: { code: { enum: Code[] } } }] } | undefined
+  const schema = media?.schema as { allOf?: [{ $ref: string }, { properties: { code: { enum: Code[] } } }] } | undefined
   if (!media || !schema?.allOf) return []
-  const codes = schema.allOf[1].properties.code.enum
+  const [shape, { properties }] = schema.allOf
+  const codes = properties.code.enum.map((code) => (shape.$ref.endsWith('/OAuthError') ? OAUTH + code : code))
   if (HEADERS[status]) response.headers = HEADERS[status]
   media.examples = Object.fromEntries(codes.map((code) => [code, { $ref: `#/components/examples/${code}` }]))
   return codes

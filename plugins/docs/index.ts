@@ -10,6 +10,7 @@ import fp from 'fastify-plugin'
 import type { Parts } from '../../parts.ts'
 import { VERSION } from '../../version.ts'
 import type { Access } from '../access.ts'
+import { mediaTypeOf } from '../body/index.ts'
 import { finish, type OpenApi } from './document.ts'
 import { theme } from './theme.ts'
 
@@ -23,6 +24,7 @@ Every error has one shape; program against its \`code\`. Messages are for people
 const TAGS = [
   { name: 'user', description: 'Register, log in, refresh, log out, and what a person may do with the own account' },
   { name: 'keys', description: 'What other services check access tokens with' },
+  { name: 'services', description: 'What other services ask about tokens, with an id and a secret of SERVICE_CLIENTS' },
   { name: 'health', description: 'What an orchestrator asks' },
 ]
 
@@ -32,6 +34,7 @@ const SECURITY: Record<Access, Record<string, string[]>[]> = {
   token: [{ bearer: [] }],
   session: [{ bearer: [] }],
   either: [{}, { bearer: [] }],
+  service: [{ basic: [] }],
 }
 
 const document = {
@@ -45,7 +48,12 @@ const document = {
   // Relative to the document itself: right behind any gateway, under any path.
   servers: [{ url: '..', description: 'where this page comes from' }],
   tags: TAGS,
-  components: { securitySchemes: { bearer: { type: 'http' as const, scheme: 'bearer', bearerFormat: 'JWT' } } },
+  components: {
+    securitySchemes: {
+      bearer: { type: 'http' as const, scheme: 'bearer', bearerFormat: 'JWT' },
+      basic: { type: 'http' as const, scheme: 'basic', description: 'The id and secret of a service' },
+    },
+  },
 }
 
 /** All from files of its own; Swagger UI's style sheets hold small images. No `upgrade-insecure-requests`: on a host without TLS the page's parts would be asked for by https. */
@@ -93,7 +101,8 @@ export default fp<Parts>(
       transform: ({ schema, url, route }) => {
         // No route starts without it.
         const { access } = route.config as { access: Access }
-        return { schema: { ...schema, security: SECURITY[access] }, url }
+        const consumes = [mediaTypeOf(route.config!)]
+        return { schema: { ...schema, consumes, security: SECURITY[access] }, url }
       },
       transformObject: (made) => finish((made as { openapiObject: unknown }).openapiObject as OpenApi),
     })

@@ -17,33 +17,45 @@ interface Needs {
 }
 
 export function createEndedList({ db, now, stalenessMs, maxWaitMs }: Needs) {
-  const untilOf = new Map<string, number>()
+  const byId = new Map<string, Ended>()
   let newest = 0
   let readAt = Number.NEGATIVE_INFINITY
 
   function add(sessions: Ended[]): void {
-    for (const { id, until, endedAt } of sessions) {
-      untilOf.set(id, until)
-      newest = Math.max(newest, endedAt)
+    for (const session of sessions) {
+      byId.set(session.id, session)
+      newest = Math.max(newest, session.endedAt)
     }
   }
+
+  /** From when on to read, where all up to `time` is known. Not after now: a row from a clock that is ahead must not hide those of the others. */
+  const readFrom = (time: number) => Math.min(time, now()) - OVERLAP_MS - maxWaitMs
 
   return {
     add,
     /** Reads what has ended since the last poll; all of it at the first. */
     async poll(): Promise<void> {
       const time = now()
-      // Not after now: a row from a clock that is ahead must not hide those of the others.
-      add(await db.sessions.endedSince(Math.min(newest, time) - OVERLAP_MS - maxWaitMs, time))
+      add(await db.sessions.endedSince(readFrom(newest), time))
       readAt = time
     },
-    has: (id: string) => untilOf.has(id),
+    has: (id: string) => byId.has(id),
+    /** The time of the last poll: all that others have ended before is here, but for the overlap. */
+    readAt: () => readAt,
+    /** What has ended, the oldest first; where it is given, only what somebody may not know who asked at `since`. */
+    since(since = 0): Ended[] {
+      const time = now()
+      const from = readFrom(since)
+      return [...byId.values()]
+        .filter(({ endedAt, until }) => endedAt > from && until > time)
+        .sort((a, b) => a.endedAt - b.endedAt || (a.id < b.id ? -1 : 1))
+    },
     /** Whether the list is young enough to be believed. */
     isFresh: () => now() - readAt <= stalenessMs,
     /** Forgets the sessions whose last access token is dead. */
     forget(): void {
       const time = now()
-      for (const [id, until] of untilOf) if (until <= time) untilOf.delete(id)
+      for (const { id, until } of byId.values()) if (until <= time) byId.delete(id)
     },
   }
 }

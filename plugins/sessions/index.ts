@@ -15,8 +15,8 @@ import { withBudget } from '../db/waiting.ts'
 import { type AccessTokens, accessTokensOf } from '../jwt.ts'
 import { type Keys, keysOf } from '../keys/index.ts'
 import { createEndedList } from './ended.ts'
-import { createJudge } from './judge.ts'
-import { lifetimes, livingOf } from './living.ts'
+import { createJudge, meaningOf } from './judge.ts'
+import { type Living, lifetimes, livingOf } from './living.ts'
 import { createRefreshTokens, hashOf } from './refresh-token.ts'
 import { startTimers } from './timers.ts'
 
@@ -137,6 +137,16 @@ function createSessions({ config, now, randomBytes, newId, db, accessTokens, key
       const token = refreshTokens.read(text)
       const state = token && (await db.sessions.byHandle(hashOf(token.handle)))
       return livingOf(state, now())?.session
+    },
+
+    /** The living session of a refresh token that a refresh would accept right now, with its person. Nothing is written. */
+    async ofGoodRefreshToken(text: string): Promise<Living | undefined> {
+      const token = refreshTokens.read(text)
+      const time = now()
+      const living = token && livingOf(await db.sessions.byHandle(hashOf(token.handle)), time)
+      if (!living) return undefined
+      const meaning = meaningOf(living.session, token.generation, time, config)
+      return meaning === 'next' || meaning === 'again' ? living : undefined
     },
 
     /** A session that lives, with its person; undefined where it has ended, expired, or its person is disabled or gone. */

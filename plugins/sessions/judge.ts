@@ -18,9 +18,20 @@ interface Needs {
   note: (userId: string, time: number, known: string[]) => Promise<void>
 }
 
-export function createJudge({ db, config, log, note }: Needs) {
-  const graceMs = config.REFRESH_GRACE * 1000
+/**
+ * What a token of this generation is to a living session at `time`: `next` moves it on, `again` gets the same answer,
+ * `reused` was used before, `ahead` is of a time that a restored backup does not know.
+ */
+export function meaningOf(session: Session, generation: number, time: number, { REFRESH_GRACE }: Config) {
+  const { rotatedAt } = session
+  // An age below 0 is another instance's clock.
+  const isRecent = REFRESH_GRACE > 0 && rotatedAt !== null && time - rotatedAt < REFRESH_GRACE * 1000
+  if (generation > session.generation) return 'ahead'
+  if (isRecent && generation >= session.generation - 1) return 'again'
+  return generation < session.generation ? 'reused' : 'next'
+}
 
+export function createJudge({ db, config, log, note }: Needs) {
   /**
    * Judges a token of this generation at `time`. Gives the session that the answer shows, or undefined where another
    * request was faster: then it is to be read and judged anew. Throws INVALID_REFRESH_TOKEN and REFRESH_TOKEN_REUSED.
@@ -28,20 +39,15 @@ export function createJudge({ db, config, log, note }: Needs) {
   return async (state: SessionState | undefined, generation: number, time: number): Promise<Living | undefined> => {
     const living = livingOf(state, time) ?? fail('INVALID_REFRESH_TOKEN')
     const { session } = living
-    if (generation > session.generation) {
-      // A restored backup: the person has a token that the row has not reached.
+    const meaning = meaningOf(session, generation, time, config)
+    if (meaning === 'ahead') {
       log.warn({ sessionId: session.id }, 'a refresh token is ahead of its session')
       fail('INVALID_REFRESH_TOKEN')
     }
-    if (isRecent(session, time) && generation >= session.generation - 1) return living
-    if (generation < session.generation) return endReused(session, time)
+    if (meaning === 'again') return living
+    if (meaning === 'reused') return endReused(session, time)
     const next = await rotate(session, time)
     return next && { ...living, session: next }
-  }
-
-  /** Whether the last rotation is within the grace. An age below 0 is another instance's clock. */
-  function isRecent({ rotatedAt }: Session, time: number): boolean {
-    return graceMs > 0 && rotatedAt !== null && time - rotatedAt < graceMs
   }
 
   async function rotate(session: Session, time: number): Promise<Session | undefined> {

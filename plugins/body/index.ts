@@ -1,15 +1,16 @@
 /**
- * Strict bodies. JSON alone, in valid UTF-8, no member twice, no lone surrogate, no NUL, nothing coerced, nothing
- * stripped; and none at all where none is taken. What a schema finds wrong is told with every fault.
+ * Strict bodies. JSON alone, or a form where a route says so, in valid UTF-8, no member twice, no lone surrogate, no
+ * NUL, nothing coerced, nothing stripped; and none at all where none is taken. What a schema finds wrong is told with
+ * every fault.
  */
 
 import { Ajv, type ErrorObject } from 'ajv'
-import type { FastifyRequest, FastifySchemaCompiler } from 'fastify'
+import type { FastifyContextConfig, FastifyRequest, FastifySchemaCompiler } from 'fastify'
 import fp from 'fastify-plugin'
-import { Failure, type Fault, fail } from '../schemas/errors.ts'
-import { formats } from '../schemas/identifiers.ts'
-
-const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
+import { Failure, type Fault, fail } from '../../schemas/errors.ts'
+import { formats } from '../../schemas/identifiers.ts'
+import { parseForm } from './form.ts'
+import { parseJson } from './json.ts'
 
 /** Where a body is optional, it stands in for the token: with a token none is taken. */
 const takesBody = ({ routeOptions: { schema, config }, session }: FastifyRequest) =>
@@ -18,51 +19,40 @@ const takesBody = ({ routeOptions: { schema, config }, session }: FastifyRequest
 const isEmpty = ({ headers }: FastifyRequest) =>
   headers['transfer-encoding'] === undefined && Number(headers['content-length'] ?? 0) === 0
 
-/** `application/json`, in UTF-8 where a charset is named. By splitting, since a pattern could be made to run long. */
-function isJson(contentType = ''): boolean {
+declare module 'fastify' {
+  interface FastifyContextConfig {
+    /** The media type of the body; JSON where nothing is said. */
+    bodyType?: 'json' | 'form'
+    /** The body may be left out although the route has a schema for one. */
+    bodyOptional?: boolean
+  }
+}
+
+/** What a body is read by; each in UTF-8. */
+const TYPES = {
+  json: { name: 'application/json', parse: parseJson },
+  form: { name: 'application/x-www-form-urlencoded', parse: parseForm },
+}
+const typeOf = ({ bodyType = 'json' }: FastifyContextConfig) => TYPES[bodyType]
+export const mediaTypeOf = (config: FastifyContextConfig) => typeOf(config).name
+
+/** Of this type, and in UTF-8 where a charset is named. By splitting, since a pattern could be made to run long. */
+function isOfType(name: string, contentType = ''): boolean {
   const [type, ...parameters] = contentType.toLowerCase().split(';')
   const charsets = parameters.map((text) => text.trim()).filter((text) => text.startsWith('charset'))
-  return type?.trim() === 'application/json' && charsets.every((text) => /^charset="?utf-?8"?$/.test(text))
+  return type?.trim() === name && charsets.every((text) => /^charset="?utf-?8"?$/.test(text))
 }
 
 /** A body of bytes as the route takes it; undefined where it is empty. */
 function parseBody(request: FastifyRequest, bytes: Buffer): unknown {
   if (bytes.length === 0) return undefined
   if (takesBody(request)) {
-    if (!isJson(request.headers['content-type'])) fail('UNSUPPORTED_MEDIA_TYPE')
-    return parseJson(bytes)
+    const { name, parse } = typeOf(request.routeOptions.config)
+    if (!isOfType(name, request.headers['content-type'])) fail('UNSUPPORTED_MEDIA_TYPE')
+    return parse(bytes)
   }
   if (!/^[ \t\r\n]*\{[ \t\r\n]*\}[ \t\r\n]*$/.test(bytes.toString('latin1'))) fail('BAD_REQUEST')
   return undefined
-}
-
-/** Strict JSON (RFC 8259; I-JSON, RFC 7493, for members given twice). Throws MALFORMED_BODY. */
-export function parseJson(bytes: Buffer): unknown {
-  try {
-    const text = utf8.decode(bytes)
-    const value: unknown = JSON.parse(text)
-    if (hasDuplicate(text)) fail('MALFORMED_BODY')
-    return value
-  } catch (cause) {
-    return fail('MALFORMED_BODY', { cause })
-  }
-}
-
-/** Whether an object of this well-formed JSON names a member twice. By hand and without recursion: JSON.parse takes the last one silently, and deep nesting must not overflow the stack. */
-function hasDuplicate(text: string): boolean {
-  const open: (Set<string> | undefined)[] = []
-  for (const { 0: token } of text.matchAll(/[{}[\]]|"[^"\\]*(?:\\.[^"\\]*)*"\s*:?/g)) {
-    if (token === '{') open.push(new Set())
-    else if (token === '[') open.push(undefined)
-    else if (token === '}' || token === ']') open.pop()
-    else if (token.endsWith(':')) {
-      const names = open.at(-1)
-      const name = JSON.parse(token.slice(0, -1))
-      if (names?.has(name)) return true
-      names?.add(name)
-    }
-  }
-  return false
 }
 
 /** A pointer into a deep nest would be as long as the nest; no schema goes deeper than this, and no answer grows by it. */
