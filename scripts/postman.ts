@@ -21,9 +21,7 @@ interface Operation {
   tags: string[]
   security: Record<string, string[]>[]
   parameters?: { in: string; name: string; description: string; schema: { enum?: string[] } }[]
-  requestBody?: {
-    content: { 'application/json': { example?: object; schema: { properties: object } } }
-  }
+  requestBody?: { content: Record<string, { example?: object; schema: { properties: object } }> }
   responses: Record<string, unknown>
 }
 
@@ -33,6 +31,7 @@ const OWN_ORDER: Record<string, string> = {
   user:
     'register login me rename refresh changePassword login sessions endSession ' +
     'logoutByPost login logout login deleteAccount',
+  services: 'register introspect revoke revocations',
 }
 
 /** What stands in a body, by the name of the member. */
@@ -43,7 +42,15 @@ const VARIABLES: Record<string, string> = {
   current_password: '{{password}}',
   new_password: '{{password}}',
   refresh_token: '{{refresh_token}}',
+  token: '{{access_token}}',
+  token_type_hint: 'access_token',
 }
+
+const FORM = 'application/x-www-form-urlencoded'
+const BASIC = [
+  { key: 'username', value: '{{client_id}}', type: 'string' },
+  { key: 'password', value: '{{client_secret}}', type: 'string' },
+]
 
 const NEW_PERSON = [
   '// Each run is another person.',
@@ -61,6 +68,8 @@ const CHECKS: Record<string, string> = {
   register: "pm.expect(pm.response.json().access_token).to.be.a('string')",
   me: "pm.expect(pm.response.json().username).to.eql(pm.collectionVariables.get('username'))",
   sessions: 'pm.expect(pm.response.json().sessions.filter(({ current }) => current)).to.have.length(1)',
+  introspect: 'pm.expect(pm.response.json().active).to.eql(true)',
+  revocations: "pm.expect(pm.response.json().sessions).to.be.an('array')",
   logout: "pm.expect(pm.response.json().result).to.eql('success')",
 }
 
@@ -76,7 +85,7 @@ function collection() {
   return {
     info: {
       name: info.title,
-      description: `${info.title} ${info.version}. Set \`base_url\`, then run the first folder.`,
+      description: `${info.title} ${info.version}. Set \`base_url\`, then run the first folder; for what services ask, \`client_id\` and \`client_secret\` too.`,
       schema: 'https://schema.getpostman.com/json/collection/v2.1.0/collection.json',
     },
     auth: { type: 'bearer', bearer: [{ key: 'token', value: '{{access_token}}', type: 'string' }] },
@@ -87,6 +96,8 @@ function collection() {
       access_token: '',
       refresh_token: '',
       session_id: '',
+      client_id: '',
+      client_secret: '',
     }).map(([key, value]) => ({ key, value })),
     event: [script('test', KEEP)],
     item: [flow(), ...tags.map(folder)],
@@ -112,6 +123,12 @@ function byIds(ids = ''): Operation[] {
   return ids.split(' ').flatMap((id) => operations.filter(({ operationId }) => operationId === id))
 }
 
+/** Who asks, where it is not the person of the collection's access token: nobody, unless a token is demanded, or a service. */
+function authOf(security: Operation['security']) {
+  if (security.some((one) => 'basic' in one)) return { auth: { type: 'basic', basic: BASIC } }
+  return security.length === 0 || security.some((one) => !('bearer' in one)) ? { auth: { type: 'noauth' } } : {}
+}
+
 /** One request. It expects what goes well, or this refusal. */
 function request(operation: Operation, refusal?: Code) {
   const { operationId, summary, description, method, security } = operation
@@ -129,10 +146,9 @@ function request(operation: Operation, refusal?: Code) {
     request: {
       method: method.toUpperCase(),
       description,
-      // Only where a token is demanded; else the request goes without one.
-      ...((security.length === 0 || security.some((one) => !('bearer' in one))) && { auth: { type: 'noauth' } }),
-      header: body ? [{ key: 'Content-Type', value: 'application/json' }] : [],
-      ...(body && { body: { mode: 'raw', raw: JSON.stringify(body, null, 2) } }),
+      ...authOf(security),
+      header: body ? [{ key: 'Content-Type', value: typeOf(operation) }] : [],
+      ...(body && { body: typeOf(operation) === FORM ? formOf(body) : jsonOf(body) }),
       url: urlOf(operation),
     },
     response: [],
@@ -151,10 +167,22 @@ function urlOf({ path, parameters = [] }: Operation) {
 /** The members of the document's example, or all where that is empty or absent, with variables for values. */
 function bodyOf({ requestBody }: Operation): Record<string, string | undefined> | undefined {
   if (!requestBody) return undefined
-  const { example = {}, schema } = requestBody.content['application/json']
+  const { example = {}, schema } = Object.values(requestBody.content)[0]!
   const names = Object.keys(example)
   const shown = names.length > 0 ? names : Object.keys(schema.properties)
   return Object.fromEntries(shown.map((name) => [name, VARIABLES[name]]))
+}
+
+function typeOf({ requestBody }: Operation): string | undefined {
+  return Object.keys(requestBody?.content ?? {})[0]
+}
+
+function jsonOf(body: object) {
+  return { mode: 'raw', raw: JSON.stringify(body, null, 2) }
+}
+
+function formOf(body: object) {
+  return { mode: 'urlencoded', urlencoded: Object.entries(body).map(([key, value]) => ({ key, value })) }
 }
 
 function script(listen: 'prerequest' | 'test', exec: string[]) {

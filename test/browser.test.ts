@@ -59,8 +59,9 @@ async function execute(page: Page, operation: string) {
 async function authorize(page: Page, token: string): Promise<void> {
   await page.locator('.scheme-container').getByRole('button', { name: 'Authorize' }).click()
   const dialog = page.locator('.modal-ux')
-  await dialog.getByRole('textbox').fill(token)
-  await dialog.getByRole('button', { name: 'Apply credentials' }).click()
+  const people = dialog.locator('.auth-container', { hasText: 'bearer' })
+  await people.getByRole('textbox').fill(token)
+  await people.getByRole('button', { name: 'Apply credentials' }).click()
   await dialog.getByRole('button', { name: 'Close' }).first().click()
 }
 

@@ -14,7 +14,7 @@ import { readConfig } from '../config.ts'
 import { open } from '../plugins/keys/seal.ts'
 import { createSecrets } from '../plugins/keys/secrets.ts'
 import { createRefreshTokens } from '../plugins/sessions/refresh-token.ts'
-import { Settings } from '../schemas/config.ts'
+import { type ServiceClient, Settings } from '../schemas/config.ts'
 import { CODES, type Code } from '../schemas/errors.ts'
 import { type Canaries, createCanaries } from './canaries.ts'
 import { connect, createEngine } from './engines.ts'
@@ -34,6 +34,8 @@ const seen = new Set<string>()
 const routes = await statedRoutes(t)
 
 const encode = (value: unknown) => Buffer.from(JSON.stringify(value)).toString('base64url')
+
+const clientOf = ({ make }: Canaries): ServiceClient => ({ id: 'orders', secret: make('client_secret') })
 
 /** A canary of SECRET's own length. */
 const secretOf = ({ make }: Canaries) => make('secret') + make('secret')
@@ -137,14 +139,15 @@ interface Given {
   canaries: Canaries
   databaseUrl: string
   SECRET: string
+  client: ServiceClient
   troubles: Trouble[]
 }
 
 /** All that is asked of a service whose database is well, up to its stop. Gives people for what comes after. */
-async function sweepWhileWell(t: Test, { canaries, databaseUrl, SECRET, troubles }: Given) {
+async function sweepWhileWell(t: Test, { canaries, databaseUrl, SECRET, client, troubles }: Given) {
   const { make } = canaries
-  const service = await serve(t, databaseUrl, { ...talkative(SECRET), DB_MAX_WAIT_MS: '60000' })
-  const sweep = createSweep(t, service, canaries)
+  const service = await serve(t, databaseUrl, { ...talkative(SECRET, client), DB_MAX_WAIT_MS: '60000' })
+  const sweep = createSweep(t, service, canaries, client)
   const person = await sweep.register()
   const ended = await sweep.register()
   await sweep.send({ method: 'POST', path: '/user/logout', headers: bearerOf(ended) })
@@ -183,9 +186,9 @@ async function sweepWhileWell(t: Test, { canaries, databaseUrl, SECRET, troubles
 
 /** The same database, by a service that does not wait long, in one trouble after the other. */
 async function sweepInTrouble(t: Test, given: Given, people: Person[]): Promise<void> {
-  const { canaries, databaseUrl, SECRET, troubles } = given
-  const service = await serve(t, databaseUrl, { ...talkative(SECRET), DB_MAX_WAIT_MS: '200' })
-  const sweep = createSweep(t, service, canaries)
+  const { canaries, databaseUrl, SECRET, client, troubles } = given
+  const service = await serve(t, databaseUrl, { ...talkative(SECRET, client), DB_MAX_WAIT_MS: '200' })
+  const sweep = createSweep(t, service, canaries, client)
   for (const [index, { name, status, begin, end }] of troubles.entries()) {
     await until(async () => (await service.ask('GET /health/ready')).status === 200)
     await begin()
@@ -226,7 +229,12 @@ function expired({ access_token }: Person, { privateKey }: Secrets): string {
 }
 
 /** Settings of a service that tells all it can, and whose refresh tokens are good for one use. */
-const talkative = (SECRET: string) => ({ SECRET, LOG_LEVEL: 'trace', REFRESH_GRACE: '0' })
+const talkative = (SECRET: string, { id, secret }: ServiceClient) => ({
+  SECRET,
+  SERVICE_CLIENTS: `${id}:${secret}`,
+  LOG_LEVEL: 'trace',
+  REFRESH_GRACE: '0',
+})
 
 /** HTTP that cannot be read, and what is refused for its size, its number or its slowness: the same on every engine. */
 async function talkBadly(t: Test, { port }: Service, { make, found }: Canaries): Promise<void> {
@@ -258,16 +266,17 @@ async function talkBadly(t: Test, { port }: Service, { make, found }: Canaries):
 }
 
 // A request that never ends is waited for while the other tests run.
-const patient = {} as { canaries: Canaries; service: Service; answer: Promise<string> }
+const patient = {} as { canaries: Canaries; client: ServiceClient; service: Service; answer: Promise<string> }
 t.test('a request that stops in the middle is waited for', async () => {
   const canaries = createCanaries()
   const { make } = canaries
-  const settings = { ...talkative(secretOf(canaries)), HASH_CONCURRENCY: '1', HASH_MAX_WAIT_MS: '1' }
+  const client = clientOf(canaries)
+  const settings = { ...talkative(secretOf(canaries), client), HASH_CONCURRENCY: '1', HASH_MAX_WAIT_MS: '1' }
   const service = await serve(t, await createEngine(t, 'sqlite').databaseUrl(), settings)
   const slow = await wire(t, service.port)
   const head = ['POST /user/login HTTP/1.1', 'Host: a', `Cookie: ${make('cookie')}`, 'Content-Length: 900']
   slow.write(`${head.join('\r\n')}\r\n\r\n{"email":"${make('email')}","password":"${make('password')}`)
-  Object.assign(patient, { canaries, service, answer: slow.closed })
+  Object.assign(patient, { canaries, client, service, answer: slow.closed })
 })
 
 t.test('a canary is found in every spelling, whole or in part', async (t) => {
@@ -308,7 +317,7 @@ t.test('what nobody reads (sqlite)', async (t) => {
       end: () => other.sql('ALTER TABLE users RENAME COLUMN gone TO username'),
     },
   ]
-  await sweepOver(t, { canaries, databaseUrl, SECRET, troubles })
+  await sweepOver(t, { canaries, databaseUrl, SECRET, client: clientOf(canaries), troubles })
 })
 
 /** The DATABASE_URL of a user with a canary for a password, and without the right to write where all is read-only. */
@@ -355,7 +364,7 @@ t.test('what nobody reads (mariadb)', { skip }, async (t) => {
       end: mariadb.restart,
     },
   ]
-  await sweepOver(t, { canaries, databaseUrl, SECRET, troubles })
+  await sweepOver(t, { canaries, databaseUrl, SECRET, client: clientOf(canaries), troubles })
 })
 
 /** Runs what must not start, and holds that it says so without a secret. */
@@ -395,6 +404,9 @@ t.test('faults of settings repeat no secret', async (t) => {
     ['DATABASE_URL', `mysql://ann:${c()}@local host/a`],
     ['DATABASE_URL', `mysql:ann:${c()}@localhost/a`],
     ['DATABASE_URL', `postgres://ann:${c()}@localhost/a`],
+    ['SERVICE_CLIENTS', `orders:${c()},${c()}`],
+    ['SERVICE_CLIENTS', `orders:${c()} ${c()}`],
+    ['SERVICE_CLIENTS', `or ders:${c()}`],
   ]
   for (const [name, text] of faults) t.match(said({ [name]: text }), `${name} must be`, text)
   // Those that are still to come hold secrets too, by their names.
@@ -450,9 +462,9 @@ t.test(
 )
 
 t.test('what is refused below the routes and beside them', async (t) => {
-  const { canaries, service, answer } = patient
+  const { canaries, client, service, answer } = patient
   const { make } = canaries
-  const sweep = createSweep(t, service, canaries)
+  const sweep = createSweep(t, service, canaries, client)
   await talkBadly(t, service, canaries)
   const login = (username: string) =>
     sweep.send({ method: 'POST', path: '/user/login', body: JSON.stringify({ username, password: make('password') }) })

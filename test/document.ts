@@ -11,7 +11,7 @@ interface Schema {
 export interface Operation {
   operationId: string
   summary: string
-  requestBody?: { required: boolean; content: { 'application/json': { schema: Schema; example?: unknown } } }
+  requestBody?: { required: boolean; content: Record<string, { schema: Schema; example?: unknown }> }
   security: Record<string, string[]>[]
   responses: Record<string, unknown>
 }
@@ -39,3 +39,7 @@ export function exampleOf({ requestBody }: Operation): unknown {
     Object.entries(schema.properties ?? {}).map(([name, { examples }]) => [name, examples?.[0]]),
   )
 }
+
+/** The members of a form that it fills in; undefined where the body is none. */
+export const formExampleOf = ({ requestBody }: Operation) =>
+  requestBody?.content['application/x-www-form-urlencoded']?.example as Record<string, string> | undefined

@@ -9,7 +9,7 @@ import type { Test } from 'tap'
 import { createEngine } from './engines.ts'
 import { startApp } from './helper.ts'
 
-export type Part = 'body' | 'query' | 'params' | 'headers'
+export type Part = 'body' | 'form' | 'query' | 'params' | 'headers'
 
 export interface Field {
   part: Part
@@ -23,6 +23,8 @@ export interface Route {
   method: string
   url: string
   access: string
+  /** Its body is a form. */
+  form: boolean
   fields: Field[]
   /** Members of the body of which just one of the lists may be there. */
   branches: string[][]
@@ -52,7 +54,7 @@ export async function statedRoutes(t: Test): Promise<Route[]> {
 function describe({ config, schema = {} }: RouteOptions, method: string, url: string): Route {
   const call = `${method} ${url}`
   const schemas = {
-    body: schema.body,
+    [config?.bodyType === 'form' ? 'form' : 'body']: schema.body,
     query: schema.querystring,
     params: schema.params,
     headers: schema.headers,
@@ -68,7 +70,8 @@ function describe({ config, schema = {} }: RouteOptions, method: string, url: st
   const successes = Object.keys(schema.response ?? {})
     .map(Number)
     .filter((status) => status < 400)
-  return { call, method, url, access: config?.access ?? 'session', fields, branches, successes }
+  const form = config?.bodyType === 'form'
+  return { call, method, url, access: config?.access ?? 'session', form, fields, branches, successes }
 }
 
 const PARAMETER = /:(\w+)|\*/g
@@ -90,14 +93,19 @@ function notUnderstood(where: string, schema: TSchema): never {
 /** The address with its parameters and its query. */
 export function pathOf({ url }: Route, { params, query }: Values, more: [string, string][] = []): string {
   const path = url.replace(PARAMETER, (_, name = '*') => encodeURIComponent(String(params[name])))
-  const members = Object.entries(query).flatMap(([name, value]) =>
-    [value].flat().map((one): [string, string] => [name, String(one)]),
-  )
-  const search = String(new URLSearchParams([...members, ...more]))
+  const search = formOf(query, more)
   return search ? `${path}?${search}` : path
 }
 
-const NONE = (): Values => ({ body: {}, query: {}, params: {}, headers: {} })
+/** Members as a form has them; a list is its member over and over. */
+export function formOf(values: Values[Part], more: [string, string][] = []): string {
+  const members = Object.entries(values).flatMap(([name, value]) =>
+    [value].flat().map((one): [string, string] => [name, String(one)]),
+  )
+  return String(new URLSearchParams([...members, ...more]))
+}
+
+export const NONE = (): Values => ({ body: {}, form: {}, query: {}, params: {}, headers: {} })
 
 /** Ways to fill a route in which nothing is wrong with the form; together they take each branch and each value of an enum. */
 export function wellFormed(route: Route, known: Record<string, string>, make: Make): Values[] {
@@ -123,6 +131,7 @@ const FORMS: Record<string, (make: () => string) => string> = {
 
 function wellFormedValue({ name, schema }: Field, turn: number, make: Make): unknown {
   if (schema.enum) return schema.enum[turn % schema.enum.length]
+  if (schema.pattern && schema.examples) return schema.examples[0]
   const { type, format = 'none', pattern, minLength = 0, maxLength = Number.POSITIVE_INFINITY } = schema
   const text = type === 'string' && pattern === undefined && FORMS[format]?.(() => make(name))
   if (!text || text.length < minLength || text.length > maxLength) notUnderstood(name, schema)
@@ -132,12 +141,12 @@ function wellFormedValue({ name, schema }: Field, turn: number, make: Make): unk
 /** Values that a field must not take, each with a canary in it. */
 export function illFormed({ part, name, schema }: Field, make: Make): unknown[] {
   const canary = () => make(name)
-  const { enum: values, format, maxLength } = schema
+  const { enum: values, format, pattern, maxLength } = schema
   return [
     `${canary()}\0`,
-    ...(values || format || part === 'params' ? [`${canary()}@@`] : []),
+    ...(values || format || pattern || part === 'params' ? [`${canary()}@@`] : []),
     ...(maxLength ? [canary().padEnd(maxLength + 1, 'x')] : []),
-    ...(part === 'query' ? [[canary(), canary()]] : []),
+    ...(part === 'query' || part === 'form' ? [[canary(), canary()]] : []),
     ...(part === 'body' ? [[canary()], { [make('field')]: canary() }, `${canary()}\ud800`] : []),
   ]
 }

@@ -9,10 +9,18 @@ import type { Test } from 'tap'
 import { type App, buildApp } from '../app.ts'
 import { readConfig } from '../config.ts'
 import { sessionsOf } from '../plugins/sessions/index.ts'
+import type { ServiceClient } from '../schemas/config.ts'
 import type { AccessClaims, TokenAnswer } from '../schemas/tokens.ts'
 import { connect, type Engine } from './engines.ts'
 
 export const PASSWORD = 'correct horse battery'
+/** The one service that may ask about tokens. */
+export const SERVICE: ServiceClient = { id: 'orders', secret: 'the-secret-of-the-orders' }
+export const FORM = { 'content-type': 'application/x-www-form-urlencoded' }
+
+export const basicOf = ({ id, secret }: ServiceClient) => ({
+  authorization: `Basic ${Buffer.from(`${id}:${secret}`).toString('base64')}`,
+})
 
 type Method = NonNullable<InjectOptions['method']>
 type Headers = Record<string, string>
@@ -53,6 +61,7 @@ export async function openApp(t: Test, settings: Settings) {
     HASH_MAX_WAIT_MS: '60000',
     DB_MAX_WAIT_MS: '60000',
     LOG_LEVEL: 'silent',
+    SERVICE_CLIENTS: `${SERVICE.id}:${SERVICE.secret}`,
     ...settings,
   })
   const server = await buildApp({ config, now: () => clock.time })
@@ -76,6 +85,7 @@ export async function openApp(t: Test, settings: Settings) {
       }
     },
     anon: clientOf(t, server),
+    service: clientOf(t, server, basicOf(SERVICE)),
     /** A person of this name, registered and logged in. */
     register: async (name: string) =>
       personOf(
@@ -121,10 +131,23 @@ function clientOf(t: Test, server: App, own: Headers = {}) {
     ask,
     get: (url: string, headers?: Headers) => ask('GET', url, undefined, headers),
     post: (url: string, body?: unknown, headers?: Headers) => ask('POST', url, body, headers),
+    /** A form, as `name=value&…` or by its members. */
+    form: (url: string, members: string | Headers, headers?: Headers) =>
+      ask('POST', url, String(new URLSearchParams(members)), { ...FORM, ...headers }),
     put: (url: string, body?: unknown, headers?: Headers) => ask('PUT', url, body, headers),
     patch: (url: string, body?: unknown, headers?: Headers) => ask('PATCH', url, body, headers),
     delete: (url: string, body?: unknown, headers?: Headers) => ask('DELETE', url, body, headers),
   }
+}
+
+/** Where services ask, who speak HTTP Basic. */
+const BY_BASIC = /^\/(oauth\/|\.well-known\/revocations)/
+
+/** RFC 6749, section 5.2: its codes, and a description in ASCII without quotes and backslashes. */
+function holdAgainstOauth(t: Test, where: string, status: number, { body }: Answer): void {
+  const codes: Record<number, string> = { 401: 'invalid_client', 500: 'server_error', 503: 'temporarily_unavailable' }
+  if (body?.error !== (codes[status] ?? 'invalid_request')) t.fail(`${where} is not called as OAuth does`, { body })
+  if (!/^[\x20\x21\x23-\x5b\x5d-\x7e]+$/.test(body?.error_description)) t.fail(`${where} is not described`, { body })
 }
 
 /** What every answer must carry, whatever it answers. */
@@ -141,7 +164,9 @@ export function holdAgainstContract(
   if (server && method !== 'HEAD') holdAgainstDocument(t, server, method, url, status, body?.code)
   if (status < 400) return
   if (method !== 'HEAD') {
-    const { statusCode, code, error, message, ...rest } = body ?? {}
+    const { statusCode, code, error, message, error_description, ...rest } = body ?? {}
+    if (url.startsWith('/oauth/')) holdAgainstOauth(t, where, status, answer)
+    else if (error_description !== undefined) t.fail(`${where} speaks OAuth`)
     if (statusCode !== status || ![code, error, message].every((text) => typeof text === 'string' && text !== ''))
       t.fail(`${where} is not of the one shape`, { body })
     const more = Object.keys(rest)
@@ -149,7 +174,8 @@ export function holdAgainstContract(
     if (!headers['content-language'] || !String(headers.vary).includes('accept-language'))
       t.fail(`${where} names no language`)
   }
-  if (status === 401 && !String(headers['www-authenticate']).startsWith('Bearer')) t.fail(`${where} has no challenge`)
+  const challenge = BY_BASIC.test(url) ? /^Basic realm="latchkey", charset="UTF-8"$/ : /^Bearer/
+  if (status === 401 && !challenge.test(String(headers['www-authenticate']))) t.fail(`${where} has no challenge`)
   if ((status === 429 || status === 503) && !/^\d+$/.test(String(headers['retry-after'])))
     t.fail(`${where} has no Retry-After`)
   if (status === 405 && !headers.allow) t.fail(`${where} has no Allow`)

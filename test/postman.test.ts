@@ -7,7 +7,7 @@ import { promisify } from 'node:util'
 import t from 'tap'
 import { operationsOf } from './document.ts'
 import { createEngine } from './engines.ts'
-import { startApp } from './helper.ts'
+import { SERVICE, startApp } from './helper.ts'
 import { ROOT } from './process.ts'
 import { need, skipWithout } from './programs.ts'
 import { listen } from './raw.ts'
@@ -38,7 +38,9 @@ t.test('it runs from top to bottom, and again', { skip: skipWithout('newman') },
   const folder = await mkdtemp(join(tmpdir(), 'latchkey-postman-'))
   t.teardown(() => rm(folder, { recursive: true, force: true }))
   const report = join(folder, 'report.json')
-  const twice = ['--iteration-count', '2', '--env-var', `base_url=${address}`]
+  const variables = { base_url: address, client_id: SERVICE.id, client_secret: SERVICE.secret }
+  const given = Object.entries(variables).flatMap(([name, value]) => ['--env-var', `${name}=${value}`])
+  const twice = ['--iteration-count', '2', ...given]
   const reporter = ['--reporters', 'json', '--reporter-json-export', report]
   // It exits with 1 where something failed; the report says what.
   await run(need('newman'), ['run', COLLECTION, ...twice, ...reporter]).catch(() => {})

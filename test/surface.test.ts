@@ -129,7 +129,9 @@ t.test('each route says what it is', async (t) => {
     t.ok(operationId && summary && description && tags.length === 1, `${method} ${url}`)
     t.ok(access !== '-' && limit !== '-', 'access and limit')
     t.equal(security.length === 0, access === 'public', 'the document asks for a token where the gate does')
-    t.equal(codes(401).includes('INVALID_TOKEN'), access !== 'public')
+    t.equal(codes(401).includes('INVALID_TOKEN'), access !== 'public' && access !== 'service')
+    if (access === 'service')
+      t.strictSame([security, codes(401)], [[{ basic: [] }], ['UNAUTHENTICATED', 'INVALID_CREDENTIALS']])
     t.equal(codes(429).includes('RATE_LIMITED'), limit === 'guesses')
   }
   t.equal(new Set(ids).size, ids.length, 'no operationId twice')

@@ -5,10 +5,11 @@
  */
 import { Agent, request } from 'node:http'
 import type { Test } from 'tap'
+import type { ServiceClient } from '../schemas/config.ts'
 import type { TokenAnswer } from '../schemas/tokens.ts'
 import type { Canaries } from './canaries.ts'
-import { type Field, illFormed, pathOf, type Route, type Values, wellFormed } from './filling.ts'
-import { claimsOf } from './helper.ts'
+import { type Field, formOf, illFormed, NONE, pathOf, type Route, type Values, wellFormed } from './filling.ts'
+import { basicOf, claimsOf, FORM } from './helper.ts'
 import type { Service } from './process.ts'
 
 type Headers = Record<string, string>
@@ -56,9 +57,16 @@ export type Person = Record<string, string> & { access_token: string; refresh_to
 
 export const bearerOf = ({ access_token }: Person): Headers => ({ authorization: `Bearer ${access_token}` })
 
+/** What lets somebody in at this route: a service by its secret, which in a form stands in the form. */
+function authorization({ access, form }: Route, person: Person): Headers {
+  if (access !== 'service') return bearerOf(person)
+  return form ? {} : basicOf({ id: person.client_id!, secret: person.client_secret! })
+}
+
 export type Sweep = ReturnType<typeof createSweep>
 
-export function createSweep(t: Test, { port }: Service, canaries: Canaries) {
+/** `client` is one of the service's SERVICE_CLIENTS. */
+export function createSweep(t: Test, { port }: Service, canaries: Canaries, client: ServiceClient) {
   const { make, hide, found } = canaries
   const codes = new Set<string>()
   const told: Headers = Object.fromEntries(TOLD_BY_HEADERS.map((name) => [name, make(name.replaceAll('-', '_'))]))
@@ -128,7 +136,9 @@ export function createSweep(t: Test, { port }: Service, canaries: Canaries) {
     const { access_token, refresh_token } = answer
     const id = claimsOf(access_token).sid
     // `*` is a file of Swagger UI.
-    return { ...names, password, current_password: password, access_token, refresh_token, id, '*': 'swagger-ui.css' }
+    const service = { token: access_token, client_id: client.id, client_secret: client.secret }
+    const own = { ...names, password, current_password: password, access_token, refresh_token, id }
+    return { ...own, ...service, '*': 'swagger-ui.css' }
   }
 
   let somebody: Person | undefined
@@ -144,10 +154,11 @@ export function createSweep(t: Test, { port }: Service, canaries: Canaries) {
   const succeeded = new Set<string>()
 
   async function fill(route: Route, values: Values, headers: Headers = {}): Promise<Heard> {
-    const { method, fields } = route
-    const body = fields.some(({ part }) => part === 'body') ? JSON.stringify(values.body) : undefined
+    const { method, fields, form } = route
+    const json = fields.some(({ part }) => part === 'body') ? JSON.stringify(values.body) : undefined
     const path = pathOf(route, values, unknownQuery)
-    const heard = await send({ method, path, headers: { ...(values.headers as Headers), ...headers }, body })
+    const all = { ...(form && FORM), ...(values.headers as Headers), ...headers }
+    const heard = await send({ method, path, headers: all, body: form ? formOf(values.form) : json })
     if (heard.status >= 400) return heard
     if (heard.body?.access_token) learn(heard.body)
     const harmless = method === 'GET' || method === 'HEAD' || (route.access === 'public' && !values.body.refresh_token)
@@ -160,6 +171,41 @@ export function createSweep(t: Test, { port }: Service, canaries: Canaries) {
     [make('query'), make('query')],
     ['access_token', make('query')],
   ]
+
+  function brokenJson({ body }: Values): [string, Headers?][] {
+    const told = Object.keys(body).length > 0 ? body : { password: make('password') }
+    const text = JSON.stringify(told)
+    const twice = `${text.slice(0, -1)},${text.slice(1)}`
+    return [
+      [text.slice(0, -1)],
+      [`${text.slice(0, -1)},}`],
+      [`\ufeff${text}`],
+      [`[${text}]`],
+      [JSON.stringify(text)],
+      [twice],
+      [JSON.stringify({ ...told, [make('field')]: make('value') })],
+      [`${text}${' '.repeat(33 * 1024)}`],
+      [formOf(told), FORM],
+      [text, { 'content-type': `text/${make('content_type')}` }],
+      [text, { 'content-type': `application/json; charset=${make('content_type')}` }],
+    ]
+  }
+
+  function brokenForms({ form }: Values): [string, Headers?][] {
+    const text = formOf(form)
+    const more = `${text}&${make('field')}=${make('value')}`
+    return [
+      [`${text}&${text}`, FORM],
+      [`${more}%`, FORM],
+      [`${more}%ff`, FORM],
+      [`${more}%00`, FORM],
+      [`\ufeff${text}`, FORM],
+      [more.padEnd(33 * 1024, 'x'), FORM],
+      [JSON.stringify(form)],
+      [text, { 'content-type': `text/${make('content_type')}` }],
+      [text, { 'content-type': `${FORM['content-type']}; charset=${make('content_type')}` }],
+    ]
+  }
 
   return {
     send,
@@ -176,7 +222,7 @@ export function createSweep(t: Test, { port }: Service, canaries: Canaries) {
           for (let turn = 0; turn < turns; turn++) {
             const person = await living()
             const values = wellFormed(route, knows ? person : {}, make)[turn]!
-            const { status } = await fill(route, values, speaks ? bearerOf(person) : {})
+            const { status } = await fill(route, values, speaks ? authorization(route, person) : {})
             if (status >= 500) t.fail(`${route.call} → ${status}`)
           }
         }
@@ -200,7 +246,7 @@ export function createSweep(t: Test, { port }: Service, canaries: Canaries) {
           const ways = wellFormed(route, person, make)
           const values = ways.find((way) => field.name in way[field.part])!
           values[field.part][field.name] = value
-          const { status } = await fill(route, values, bearerOf(person))
+          const { status } = await fill(route, values, authorization(route, person))
           if (status < 400 || status >= 500) t.fail(`${route.call} → ${status} with ${nameOf(field)} of ${value}`)
           else refused.add(`${route.call} ${nameOf(field)}`)
         }
@@ -211,26 +257,11 @@ export function createSweep(t: Test, { port }: Service, canaries: Canaries) {
     async brokenly(route: Route): Promise<void> {
       const person = await living()
       const values = wellFormed(route, person, make)[0]!
-      const told = Object.keys(values.body).length > 0 ? values.body : { password: make('password') }
-      const text = JSON.stringify(told)
-      const twice = `${text.slice(0, -1)},${text.slice(1)}`
-      const bodies: [string, Headers?][] = [
-        [text.slice(0, -1)],
-        [`${text.slice(0, -1)},}`],
-        [`\ufeff${text}`],
-        [`[${text}]`],
-        [JSON.stringify(text)],
-        [twice],
-        [JSON.stringify({ ...told, [make('field')]: make('value') })],
-        [`${text}${' '.repeat(33 * 1024)}`],
-        [String(new URLSearchParams(told as Headers)), { 'content-type': 'application/x-www-form-urlencoded' }],
-        [text, { 'content-type': `text/${make('content_type')}` }],
-        [text, { 'content-type': `application/json; charset=${make('content_type')}` }],
-      ]
-      for (const [body, headers] of bodies) {
+      for (const [body, headers] of route.form ? brokenForms(values) : brokenJson(values)) {
         const { method } = route
         const path = pathOf(route, values, unknownQuery)
-        const { status } = await send({ method, path, body, headers: { ...bearerOf(person), ...headers } })
+        const all = { ...authorization(route, person), ...headers }
+        const { status } = await send({ method, path, body, headers: all })
         if (status < 400 || status >= 500) t.fail(`${route.call} → ${status} with ${body}`)
       }
     },
@@ -238,8 +269,17 @@ export function createSweep(t: Test, { port }: Service, canaries: Canaries) {
     /** Addresses beside those that are there, and methods that they do not take. */
     async astray(url: string, methods: string[]): Promise<void> {
       const person = await living()
-      const route: Route = { call: '', url, method: '', access: '', fields: [], branches: [], successes: [] }
-      const path = pathOf(route, { body: {}, headers: {}, query: {}, params: person })
+      const route: Route = {
+        call: '',
+        url,
+        method: '',
+        access: '',
+        form: false,
+        fields: [],
+        branches: [],
+        successes: [],
+      }
+      const path = pathOf(route, { ...NONE(), params: person })
       const body = JSON.stringify({ password: make('password') })
       const query = `?${make('query')}=${make('query')}`
       for (const method of ['POST', 'PUT', 'PATCH', 'DELETE', 'TRACE', 'PROPFIND'].filter(
@@ -258,7 +298,7 @@ export function createSweep(t: Test, { port }: Service, canaries: Canaries) {
     async inTrouble(routes: Route[], person: Person): Promise<number[]> {
       const asked = routes.flatMap((route) =>
         (route.fields.length > 0 ? [person, {}] : [person]).map((known) =>
-          fill(route, wellFormed(route, known, make)[0]!, bearerOf(person)),
+          fill(route, wellFormed(route, known, make)[0]!, authorization(route, person)),
         ),
       )
       return (await Promise.all(asked)).map(({ status }) => status)

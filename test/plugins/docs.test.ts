@@ -64,6 +64,9 @@ t.test('the OpenAPI document', async (t) => {
     'delete /user/sessions/{id}',
     'delete /user/logout',
     'post /user/logout',
+    'post /oauth/introspect',
+    'post /oauth/revoke',
+    'get /.well-known/revocations',
   ]
   for (const name of closed) t.notOk(open.includes(name), `${name} asks for a token`)
   for (const name of [
