@@ -43,6 +43,8 @@ t.test('what holds where nothing is set', async (t) => {
     HASH_MAX_WAIT_MS: 2000,
     PASSWORD_MIN_LENGTH: 8,
     TRUSTED_PROXIES: [],
+    SERVICE_CLIENTS: [],
+    REVOCATIONS_PUBLIC: 'off',
     LOG_LEVEL: 'info',
   }
   t.match(readConfig({}), defaults)
@@ -137,6 +139,51 @@ t.test('words and lists', async (t) => {
     'javascript:alert(1)',
   ])
     t.match(faultsOf({ ISSUER: issuer }), [/ISSUER must be an http or https URL/], issuer)
+})
+
+t.test('the services that may ask about tokens', async (t) => {
+  const id = 'a.b_c~D-9'
+  const right = [
+    'orders:x',
+    `${id}:y`,
+    `${'i'.repeat(64)}:!"#$%&'()*+-./:;<=>?@[]^_\`{|}~`,
+    'orders:\\',
+    'a::',
+    'orders:x',
+  ]
+  for (const text of right) t.strictSame(readConfig({ SERVICE_CLIENTS: text }).SERVICE_CLIENTS, [text])
+  t.strictSame(readConfig({ SERVICE_CLIENTS: right.join(' , ') }).SERVICE_CLIENTS, right)
+  const refused = [
+    ...['orders', ':', 'orders:', ':secret', 'or ders:x', 'orders:x y', 'orders:x\ty', 'orders: x', 'orders :x'],
+    ...[
+      `${'i'.repeat(65)}:x`,
+      'órders:x',
+      'orders:é',
+      'orders:한국',
+      'orders:x\n:y',
+      'orders:\x7f',
+      'or/ders:x',
+      'a@b:x',
+    ],
+  ]
+  for (const text of refused) {
+    for (const [list, place] of [
+      [text, 1],
+      [`${id}:canary, ${text}`, 2],
+      [`a:canary,b:canary,${text},c:canary`, 3],
+    ] as const) {
+      const [fault = '', ...more] = faultsOf({ SERVICE_CLIENTS: list })
+      t.match(fault, `SERVICE_CLIENTS must be pairs id:secret`, text)
+      t.match(fault, new RegExp(` Pair ${place} is none\\.$`), 'which of them')
+      t.notMatch(fault, /canary/)
+      t.strictSame(more, [])
+    }
+  }
+  for (const text of ['orders:x,', ',orders:x', 'orders:x,,a:y'])
+    t.match(faultsOf({ SERVICE_CLIENTS: text }), [/SERVICE_CLIENTS must be pairs/], text)
+  for (const text of ['on', 'off']) t.equal(readConfig({ REVOCATIONS_PUBLIC: text }).REVOCATIONS_PUBLIC, text)
+  for (const text of ['ON', 'true', '1', 'yes'])
+    t.match(faultsOf({ REVOCATIONS_PUBLIC: text }), [/one of on, off/], text)
 })
 
 t.test('the networks of proxies', async (t) => {
