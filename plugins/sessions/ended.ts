@@ -18,14 +18,25 @@ interface Needs {
 
 export function createEndedList({ db, now, stalenessMs, maxWaitMs }: Needs) {
   const byId = new Map<string, Ended>()
+  /** The oldest ending first. */
+  let list: Ended[] = []
   let newest = 0
   let readAt = Number.NEGATIVE_INFINITY
 
+  /** Sorted first, so that each of them goes to the end or near it. */
   function add(sessions: Ended[]): void {
-    for (const session of sessions) {
-      byId.set(session.id, session)
-      newest = Math.max(newest, session.endedAt)
+    for (const session of sessions.toSorted((a, b) => a.endedAt - b.endedAt)) {
+      const known = byId.get(session.id)
+      // What was noted without the row may have to be remembered for longer.
+      if (known) known.until = Math.max(known.until, session.until)
+      else insert(session)
     }
+  }
+
+  function insert(session: Ended): void {
+    byId.set(session.id, session)
+    list.splice(list.findLastIndex(({ endedAt }) => endedAt <= session.endedAt) + 1, 0, session)
+    newest = Math.max(newest, session.endedAt)
   }
 
   /** From when on to read, where all up to `time` is known. Not after now: a row from a clock that is ahead must not hide those of the others. */
@@ -42,20 +53,19 @@ export function createEndedList({ db, now, stalenessMs, maxWaitMs }: Needs) {
     has: (id: string) => byId.has(id),
     /** The time of the last poll: all that others have ended before is here, but for the overlap. */
     readAt: () => readAt,
-    /** What has ended, the oldest first; where it is given, only what somebody may not know who asked at `since`. */
+    /** What has ended, the oldest first; for somebody who asked at `since`, all that may be news. */
     since(since = 0): Ended[] {
       const time = now()
       const from = readFrom(since)
-      return [...byId.values()]
-        .filter(({ endedAt, until }) => endedAt > from && until > time)
-        .sort((a, b) => a.endedAt - b.endedAt || (a.id < b.id ? -1 : 1))
+      return list.slice(list.findLastIndex(({ endedAt }) => endedAt <= from) + 1).filter(({ until }) => until > time)
     },
     /** Whether the list is young enough to be believed. */
     isFresh: () => now() - readAt <= stalenessMs,
     /** Forgets the sessions whose last access token is dead. */
     forget(): void {
       const time = now()
-      for (const { id, until } of byId.values()) if (until <= time) byId.delete(id)
+      for (const { id, until } of list) if (until <= time) byId.delete(id)
+      list = list.filter(({ id }) => byId.has(id))
     },
   }
 }

@@ -2,6 +2,7 @@
 import { gunzipSync } from 'node:zlib'
 import t, { type Test } from 'tap'
 import { dbOf } from '../../plugins/db/index.ts'
+import { Failure } from '../../schemas/errors.ts'
 import { createEngine, onEachEngine } from '../engines.ts'
 import { basicOf, claimsOf, codeOf, type Person, SERVICE, startApp, type TestApp, watchCalls } from '../helper.ts'
 
@@ -123,6 +124,24 @@ t.test('nothing is lost between two polls, whatever the clocks and however late 
     [...known].sort(),
     late.map(([sid]) => sid),
   )
+})
+
+t.test('what could not be read back at first is told until its own time', async (t) => {
+  const app = await start(t)
+  const ann = await app.register('ann')
+  // Issued while ACCESS_TOKEN_TTL was longer.
+  const until = secondsOf(app) + 80_000
+  await app.sql('UPDATE sessions SET until = ?', [until * 1000])
+  const { sessions } = dbOf(app.server)
+  const { endedOf } = sessions
+  sessions.endedOf = async () => {
+    throw new Failure('UNAVAILABLE')
+  }
+  t.equal(codeOf(await ann.delete('/user/logout')), '200')
+  sessions.endedOf = endedOf
+  t.match((await read(app)).sessions, [{ sid: sidOf(ann), until: secondsOf(app) + 1200 }])
+  await app.advance(1)
+  t.match((await read(app)).sessions, [{ sid: sidOf(ann), until }])
 })
 
 t.test('until is a whole second, and after it a session is told no more', async (t) => {
