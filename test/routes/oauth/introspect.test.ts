@@ -93,7 +93,6 @@ onEachEngine(t, 'what is not good any more tells nothing else', async (t, engine
     ['logged out', (person) => person.delete('/user/logout')],
     ['ended elsewhere', (_, sid) => app.sql('UPDATE sessions SET ended_at = ? WHERE id = ?', [app.clock.time, sid])],
     ['gone', (_, sid) => app.sql('DELETE FROM sessions WHERE id = ?', [sid])],
-    ["somebody else's", (_, sid) => app.sql("UPDATE sessions SET user_id = 'x' WHERE id = ?", [sid])],
   ]
   for (const [name, end] of ends) {
     const person = await app.login('ann')
@@ -106,6 +105,11 @@ onEachEngine(t, 'what is not good any more tells nothing else', async (t, engine
     isInactive(t, await ask(app, access_token), name)
     isInactive(t, await ask(app, refresh_token), name)
   }
+  const bob = (await app.register('bob')).tokens.user
+  const moved = (await app.login('ann')).tokens.access_token
+  await app.sql('UPDATE sessions SET user_id = ? WHERE id = ?', [bob.id, claimsOf(moved).sid])
+  isInactive(t, await ask(app, moved), 'of a session that is somebody else’s')
+
   const ann = await app.login('ann')
   await app.sql('UPDATE users SET disabled_at = 1')
   isInactive(t, await ask(app, ann.tokens.access_token), 'disabled')
