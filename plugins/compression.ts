@@ -4,9 +4,10 @@
  */
 import { promisify } from 'node:util'
 import { gzip } from 'node:zlib'
-import type { FastifyReply, FastifyRequest } from 'fastify'
+import type { FastifyReply, FastifyRequest, onSendAsyncHookHandler } from 'fastify'
 import fp from 'fastify-plugin'
 import Negotiator from 'negotiator'
+import { varyBy } from './headers.ts'
 
 declare module 'fastify' {
   interface FastifyContextConfig {
@@ -20,7 +21,8 @@ const LEAST_BYTES = 1024
 const compress = promisify(gzip)
 
 async function compressed(request: FastifyRequest, reply: FastifyReply, payload: string): Promise<string | Buffer> {
-  reply.header('vary', [reply.getHeader('vary') ?? [], 'accept-encoding'].flat().join(', '))
+  if (reply.statusCode !== 200) return payload
+  varyBy(reply, 'accept-encoding')
   const [encoding] = new Negotiator(request.raw).encodings(['gzip', 'identity'])
   if (encoding !== 'gzip' || Buffer.byteLength(payload) < LEAST_BYTES) return payload
   reply.header('content-encoding', 'gzip')
@@ -29,10 +31,9 @@ async function compressed(request: FastifyRequest, reply: FastifyReply, payload:
 
 export default fp(
   async (app) => {
-    // By a callback: no other answer waits for it.
-    app.addHook<string>('onSend', (request, reply, payload, done) => {
-      if (!request.routeOptions.config?.compress || reply.statusCode !== 200) return done(null, payload)
-      compressed(request, reply, payload).then((shorter) => done(null, shorter), done)
+    // On these routes alone, before what Fastify does to the answer of a HEAD.
+    app.addHook('onRoute', (route) => {
+      if (route.config?.compress) route.onSend = [compressed as onSendAsyncHookHandler, ...[route.onSend ?? []].flat()]
     })
   },
   { name: 'compression' },

@@ -10,7 +10,7 @@ import fp from 'fastify-plugin'
 import FindMyWay, { type HTTPMethod } from 'find-my-way'
 import Negotiator from 'negotiator'
 import { type Code, ERRORS, errorBody, Failure, isOauth, type Language } from '../schemas/errors.ts'
-import { HEAD_LIMIT, HEADERS, setHeaders } from './headers.ts'
+import { HEAD_LIMIT, HEADERS, setHeaders, varyBy } from './headers.ts'
 
 /** What Fastify's own errors are in our table; any other with a status below 500 is a request that cannot be read. */
 const CODES_OF_FASTIFY: Record<string, Code> = {
@@ -34,14 +34,8 @@ export function answerError(error: unknown, request: FastifyRequest, reply: Fast
   const failure = failureOf(error)
   const language = languageOf(request)
   log(failure, request)
-  reply
-    .code(failure.statusCode)
-    // CORS has written into Vary before, where it is on.
-    .headers({
-      'content-language': language,
-      vary: [reply.getHeader('vary') ?? [], 'accept-language'].flat().join(', '),
-    })
-    .headers(headersOf(failure, request))
+  varyBy(reply, 'accept-language')
+  reply.code(failure.statusCode).header('content-language', language).headers(headersOf(failure, request))
   const { url = request.url } = request.routeOptions
   reply.type('application/json; charset=utf-8').send(errorBody(failure, language, isOauth(url)))
 }

@@ -45,6 +45,11 @@ export function setHeaders(request: FastifyRequest, reply: FastifyReply): void {
   reply.header('x-request-id', request.id).headers(HEADERS)
 }
 
+/** Adds what else an answer depends on; CORS may have written into Vary before. */
+export function varyBy(reply: FastifyReply, name: string): void {
+  reply.header('vary', [reply.getHeader('vary') ?? [], name].flat().join(', '))
+}
+
 /** Who asks: the address that trusted proxies vouch for, and the browser's own words, without control characters. */
 export function clientOf(request: FastifyRequest): Client {
   // What a proxy passes on need not be an address; then the proxy itself is all that is known.
