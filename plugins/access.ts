@@ -84,9 +84,9 @@ function createGate({ accessTokens, sessions, clients, now }: Needs) {
   }
 
   /** A form is judged when it has been read, before anything else in it is. */
-  function byClient(request: FastifyRequest): null {
-    const named = clients.byHeader(request)
-    if (named.length === 0 && request.routeOptions.config.bodyType !== 'form') fail('UNAUTHENTICATED')
+  function byClient({ headers: { authorization }, routeOptions }: FastifyRequest): null {
+    if (authorization !== undefined) clients.byHeader(authorization)
+    else if (routeOptions.config.bodyType !== 'form') fail('UNAUTHENTICATED')
     return null
   }
 
@@ -101,8 +101,7 @@ function createGate({ accessTokens, sessions, clients, now }: Needs) {
 
     enterByForm(request: FastifyRequest): void {
       const { access, bodyType } = request.routeOptions.config
-      if (access !== 'service' || bodyType !== 'form') return
-      clients.byForm((request.body ?? {}) as Record<string, unknown>, clients.byHeader(request))
+      if (access === 'service' && bodyType === 'form') clients.byForm(request)
     },
   }
 }

@@ -20,27 +20,28 @@ function createServiceClients(pairs: readonly string[]) {
     return known.filter((one) => timingSafeEqual(one, digest)).length > 0
   }
 
+  /**
+   * Judges an Authorization header. Gives the ids that it may mean. Throws UNAUTHENTICATED where it is no HTTP Basic,
+   * INVALID_CREDENTIALS.
+   */
+  function byHeader(authorization: string): string[] {
+    const [, text] = /^Basic +(\S+)$/i.exec(authorization) ?? []
+    const known = readings(text ?? fail('UNAUTHENTICATED')).filter(isKnown)
+    return known.length > 0 ? known.map(({ id }) => id) : fail('INVALID_CREDENTIALS')
+  }
+
   return {
-    /**
-     * Judges an Authorization header. Gives the ids that it may mean; none where there is no such header. Throws
-     * UNAUTHENTICATED where it is no HTTP Basic, INVALID_CREDENTIALS.
-     */
-    byHeader({ headers }: FastifyRequest): string[] {
-      if (headers.authorization === undefined) return []
-      const [, text] = /^Basic +(\S+)$/i.exec(headers.authorization) ?? []
-      const known = readings(text ?? fail('UNAUTHENTICATED')).filter(isKnown)
-      return known.length > 0 ? known.map(({ id }) => id) : fail('INVALID_CREDENTIALS')
-    },
+    byHeader,
 
     /**
-     * Judges the members of a form, where the header has named nobody. Throws UNAUTHENTICATED, INVALID_CREDENTIALS, and
-     * VALIDATION_FAILED where both ways are taken; an id that says the same again is none (RFC 6749, section 3.2.1).
+     * Judges the members of a form, where no header has been judged before. Throws UNAUTHENTICATED, INVALID_CREDENTIALS,
+     * and VALIDATION_FAILED where both ways are taken; an id that says the same again is none (RFC 6749, section 3.2.1).
      */
-    byForm(form: Record<string, unknown>, named: string[]): void {
-      const { client_id: id, client_secret: secret } = form as Partial<Record<string, string>>
-      if (named.length > 0) {
+    byForm({ body, headers: { authorization } }: FastifyRequest): void {
+      const { client_id: id, client_secret: secret } = (body ?? {}) as Partial<Record<string, string>>
+      if (authorization !== undefined) {
         const field = secret !== undefined ? '/client_secret' : '/client_id'
-        if (secret === undefined && (id === undefined || named.includes(id))) return
+        if (secret === undefined && (id === undefined || byHeader(authorization).includes(id))) return
         fail('VALIDATION_FAILED', { details: [{ field, rule: 'oneOf' }] })
       }
       if (id === undefined && secret === undefined) fail('UNAUTHENTICATED')
