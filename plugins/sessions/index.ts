@@ -87,6 +87,14 @@ function createSessions({ config, now, randomBytes, newId, db, accessTokens, key
 
   const judge = createJudge({ db, config, log, note })
 
+  /** The living session of a refresh token, with its person, and what the token is to it. */
+  async function byRefreshToken(text: string) {
+    const token = refreshTokens.read(text)
+    const time = now()
+    const living = token && livingOf(await db.sessions.byHandle(hashOf(token.handle)), time)
+    return living && { living, meaning: meaningOf(living.session, token.generation, time, config) }
+  }
+
   return {
     ended,
 
@@ -133,20 +141,12 @@ function createSessions({ config, now, randomBytes, newId, db, accessTokens, key
     },
 
     /** The living session of a refresh token of whatever generation; undefined where there is none. */
-    async ofRefreshToken(text: string): Promise<Session | undefined> {
-      const token = refreshTokens.read(text)
-      const state = token && (await db.sessions.byHandle(hashOf(token.handle)))
-      return livingOf(state, now())?.session
-    },
+    ofRefreshToken: async (text: string): Promise<Session | undefined> => (await byRefreshToken(text))?.living.session,
 
     /** The living session of a refresh token that a refresh would accept right now, with its person. Nothing is written. */
     async ofGoodRefreshToken(text: string): Promise<Living | undefined> {
-      const token = refreshTokens.read(text)
-      const time = now()
-      const living = token && livingOf(await db.sessions.byHandle(hashOf(token.handle)), time)
-      if (!living) return undefined
-      const meaning = meaningOf(living.session, token.generation, time, config)
-      return meaning === 'next' || meaning === 'again' ? living : undefined
+      const found = await byRefreshToken(text)
+      return found && (found.meaning === 'next' || found.meaning === 'again') ? found.living : undefined
     },
 
     /** A session that lives, with its person; undefined where it has ended, expired, or its person is disabled or gone. */
