@@ -173,8 +173,9 @@ function bodyOf({ requestBody }: Operation): Record<string, string | undefined> 
   return Object.fromEntries(shown.map((name) => [name, VARIABLES[name]]))
 }
 
-function typeOf({ requestBody }: Operation): string | undefined {
-  return Object.keys(requestBody?.content ?? {})[0]
+/** The media type of a body that is there. */
+function typeOf({ requestBody }: Operation): string {
+  return Object.keys(requestBody!.content)[0]!
 }
 
 function jsonOf(body: object) {
