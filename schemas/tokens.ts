@@ -28,17 +28,6 @@ export const TokenAnswer = Type.Object(
 )
 export type TokenAnswer = Static<typeof TokenAnswer>
 
-/** The claims of an access token (RFC 9068, section 2.2, and `sid`). */
-export interface AccessClaims {
-  iss: string
-  sub: string
-  aud: string
-  exp: number
-  iat: number
-  jti: string
-  client_id: string
-  sid: string
-  roles: string[]
-}
+export type { AccessClaims } from '../verifier/token.ts'
 
 export const Success = Type.Object({ result: Type.Literal('success') }, { title: 'Success', description: 'Done' })

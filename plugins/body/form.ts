@@ -1,6 +1,6 @@
 /** Strict forms (RFC 6749, appendix B), which only the routes under /oauth/ take. */
 import { fail } from '../../schemas/errors.ts'
-import { utf8 } from './json.ts'
+import { utf8 } from '../../verifier/json.ts'
 
 /** The members of a form; one without a value counts as left out (RFC 6749, section 3.2). Throws MALFORMED_BODY. */
 export function parseForm(bytes: Buffer): Record<string, string> {

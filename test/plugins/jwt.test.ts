@@ -198,6 +198,8 @@ t.test('kid, typ, crit, and a header that is none', async (t) => {
     'at+jwt ',
     'rt+jwt',
     'application/jwt',
+    'application/at+jwt',
+    'AT+JWT',
     'secevent+jwt',
     0,
     ['at+jwt'],
@@ -217,6 +219,18 @@ t.test('kid, typ, crit, and a header that is none', async (t) => {
     ['the payload no JSON', seal(`${head}.${raw('{')}`)],
     ['exp without end', seal(`${head}.${raw(JSON.stringify(claims).replace(/"exp":\d+/, '"exp":1e400'))}`)],
     ['the header no JSON', seal(`${raw('{')}.${payload}`)],
+  )
+  for (const [index, part] of [header, claims].entries()) {
+    for (const [name, value] of Object.entries(part)) {
+      const twice = raw(JSON.stringify(part).replace('{', `{${JSON.stringify(name)}:${JSON.stringify(value)},`))
+      cases.push([`${name} twice`, seal(index === 0 ? `${twice}.${payload}` : `${head}.${twice}`)])
+    }
+  }
+  cases.push(
+    ['sub twice, once escaped', seal(`${head}.${raw(JSON.stringify(claims).replace('{', '{"s\\u0075b":"x",'))}`)],
+    ['twice within a claim', seal(`${head}.${raw(JSON.stringify(claims).replace('{', '{"x":[{"a":1,"a":1}],'))}`)],
+    ['a BOM', seal(`${head}.${raw(`\ufeff${JSON.stringify(claims)}`)}`)],
+    ['a byte that is no UTF-8', seal(`${head}.${raw(Buffer.from(JSON.stringify({ ...claims, x: 'é' }), 'latin1'))}`)],
   )
   cases.push(['the payload no UTF-8', seal(`${head}.${raw(Buffer.from([0x7b, 0xff, 0x7d]))}`)])
   await refuses(t, app, cases)
