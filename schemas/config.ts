@@ -110,7 +110,8 @@ export const FORMATS: Record<string, Format> = {
   },
   issuer: {
     check: isIssuer,
-    wants: 'an http or https URL without query and fragment, such as https://auth.example.com',
+    wants:
+      'an http or https URL such as https://auth.example.com or https://example.com/auth: without query and fragment, its path of letters, digits and - . _ ~',
   },
   origin: {
     check: isOrigin,
@@ -220,8 +221,10 @@ export function serviceClient(text: string): ServiceClient | undefined {
 }
 
 /** RFC 8414, section 2: an issuer has no query or fragment. */
+/** Its path stands in addresses of ours (schemas/metadata.ts): nothing that anybody between here and a client might spell in another way. */
 function isIssuer(text: string): boolean {
-  return URL.canParse(text) && /^https?:$/.test(new URL(text).protocol) && !/[?#\s]/.test(text)
+  const [, path] = /^https?:\/\/[^/?#@\\\s]+((?:\/[\w.~-]+)*\/?)$/.exec(text) ?? []
+  return path !== undefined && URL.canParse(text) && new URL(text).pathname === (path || '/')
 }
 
 /** As a browser sends it in `Origin`: no path, no `*` (a page that is not named has no business here), no `null`, which many may send. */

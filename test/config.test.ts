@@ -126,7 +126,14 @@ t.test('words and lists', async (t) => {
     ' '.repeat(40),
   ])
     t.match(faultsOf({ SECRET: text }), [/SECRET must be at least 32 bytes/], text)
-  for (const issuer of ['https://auth.example.com', 'http://localhost:3000', 'https://example.com/auth'])
+  for (const issuer of [
+    'https://auth.example.com',
+    'https://auth.example.com/',
+    'http://localhost:3000',
+    'http://[::1]:3000',
+    'https://example.com/auth',
+    'https://example.com/v1.0/a_b~C-9/',
+  ])
     t.equal(readConfig({ ISSUER: issuer }).ISSUER, issuer, 'as it is')
   for (const issuer of [
     'auth.example.com',
@@ -137,6 +144,17 @@ t.test('words and lists', async (t) => {
     ' https://a.example',
     'https://a.example\n',
     'javascript:alert(1)',
+    'https:a.example',
+    'https:///a.example',
+    'https://a.example:99999',
+    'https://ann:secret@a.example',
+    'https://a.example//',
+    'https://a.example/a//b',
+    'https://a.example/a/../b',
+    'https://a.example/:id',
+    'https://a.example/*',
+    'https://a.example/%61',
+    'https://a.example/한국',
   ])
     t.match(faultsOf({ ISSUER: issuer }), [/ISSUER must be an http or https URL/], issuer)
 })
