@@ -22,7 +22,7 @@ const REPORTS = '.tap/test-results'
 /** What a second Node.js would not judge in another way: documents, files for other programs, whole sweeps of the surface. */
 const ONCE = [
   ...['browser', 'canary', 'docs', 'examples', 'openapi', 'operating', 'postman', 'reviewed'],
-  ...['plugins/body', 'plugins/clients', 'routes/metadata', 'libraries'],
+  ...['plugins/body', 'plugins/clients', 'routes/metadata'],
   ...['deploy/compose', 'deploy/kubernetes', 'deploy/nginx'],
 ].map((name) => `test/${name}.test.ts`)
 
