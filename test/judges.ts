@@ -1,7 +1,7 @@
 // Other people's libraries as judges of tokens, each set up by its file in examples/verifying/, given an issuer and an
 // audience. What they keep, and for how long, is their own.
 
-import { cpSync, existsSync, mkdirSync, mkdtempSync, rmSync, symlinkSync } from 'node:fs'
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync } from 'node:fs'
 import { createServer, type RequestListener } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
@@ -47,6 +47,10 @@ const PACKAGES: Record<string, string> = {
     ].map((name) => [name, TOOLS]),
   ),
 }
+
+/** Which version of a package the judges use. */
+export const versionOf = (name: string): string =>
+  JSON.parse(readFileSync(join(PACKAGES[name]!, name, 'package.json'), 'utf8')).version
 
 const skipWithoutPackages = (...names: string[]): string | false => {
   const missing = names.filter((name) => !existsSync(join(PACKAGES[name]!, name)))

@@ -3,15 +3,7 @@ import type { TSchema } from '@sinclair/typebox'
 import t from 'tap'
 import { Settings } from '../schemas/config.ts'
 import { CODES, ERRORS } from '../schemas/errors.ts'
-import { holdAgainstPart } from './reviewed.ts'
-
-/** A Markdown table whose columns are as wide as their longest cell. */
-function table(rows: string[][]): string {
-  const widths = rows[0]!.map((_, column) => Math.max(...rows.map((row) => [...row[column]!].length)))
-  const line = (cells: string[]) => `| ${cells.map((cell, column) => cell.padEnd(widths[column]!)).join(' | ')} |`
-  const [head = [], ...body] = rows
-  return `${[line(head), line(widths.map((width) => '-'.repeat(width))), ...body.map(line)].join('\n')}\n`
-}
+import { holdAgainstPart, table } from './reviewed.ts'
 
 /** Defaults that are no fixed value. */
 const COMPUTED: Record<string, string> = {

@@ -10,7 +10,7 @@ const ROOT = join(import.meta.dirname, '..', '..')
 export function holdAgainstFile(t: Test, name: string, text: string): void {
   const file = join(ROOT, name)
   if (process.env.UPDATE) writeFileSync(file, text)
-  const message = `${name} is the page that was reviewed. If the change is meant, \`UPDATE=1 node dist/test/run.js reviewed surface\` writes it anew.`
+  const message = `${name} is the page that was reviewed. If the change is meant, \`UPDATE=1 node dist/test/run.js reviewed surface caches\` writes it anew.`
   t.equal(text, readFileSync(file, 'utf8'), message)
 }
 
@@ -22,4 +22,12 @@ export function holdAgainstPart(t: Test, name: string, part: string, text: strin
   const after = rest.split(end)[1]
   if (after === undefined) t.fail(`${name} has no part ${part}`)
   else holdAgainstFile(t, name, `${before}${start}\n${text}\n${end}${after}`)
+}
+
+/** A Markdown table whose columns are as wide as their longest cell. */
+export function table(rows: string[][]): string {
+  const widths = rows[0]!.map((_, column) => Math.max(...rows.map((row) => [...row[column]!].length)))
+  const line = (cells: string[]) => `| ${cells.map((cell, column) => cell.padEnd(widths[column]!)).join(' | ')} |`
+  const [head = [], ...body] = rows
+  return `${[line(head), line(widths.map((width) => '-'.repeat(width))), ...body.map(line)].join('\n')}\n`
 }

@@ -23,6 +23,7 @@ const REPORTS = '.tap/test-results'
 const ONCE = [
   ...['browser', 'canary', 'docs', 'examples', 'openapi', 'operating', 'postman', 'reviewed'],
   ...['plugins/body', 'plugins/clients', 'routes/metadata'],
+  ...['caches', 'libraries'],
   ...['deploy/compose', 'deploy/kubernetes', 'deploy/nginx'],
 ].map((name) => `test/${name}.test.ts`)
 

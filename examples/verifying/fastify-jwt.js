@@ -4,7 +4,7 @@ import Fastify from 'fastify'
 import buildGetJwks from 'get-jwks'
 import { metadataOf } from './metadata.js'
 
-export async function createApp({ issuer, audience, maxAge = 60 }) {
+export async function createApp({ issuer, audience, maxAge = 300 }) {
   const { id_token_signing_alg_values_supported: algorithms } = await metadataOf(issuer)
   const keys = buildGetJwks({ providerDiscovery: true, ttl: maxAge * 1000 })
   const app = Fastify()
