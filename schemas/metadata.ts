@@ -2,7 +2,7 @@
 import { type Static, Type } from '@sinclair/typebox'
 import type { Config } from './config.ts'
 
-/** The algorithm that access tokens are signed with. */
+/** The algorithm that access tokens are to be signed with. */
 const algOf = (_config: Config) => 'ES256'
 
 /** How a service says who it is: by HTTP Basic, or in the form (RFC 6749, section 2.3.1). */
@@ -26,7 +26,7 @@ export const Metadata = Type.Object(
     response_types_supported: list('None: nobody logs in by OAuth here', []),
     grant_types_supported: list('None, likewise', []),
     id_token_signing_alg_values_supported: list(
-      'The algorithm of the access tokens; there are no ID tokens, but libraries take it from here',
+      'The algorithms of the access tokens; there are no ID tokens, but libraries take it from here',
       ['ES256'],
     ),
   },
@@ -37,8 +37,11 @@ export type Metadata = Static<typeof Metadata>
 /** As long as the list of keys; it changes with the settings alone. */
 export const METADATA_CACHE = 'public, max-age=300'
 
-/** The document. Its addresses are those of the issuer, under its path, and so those of the gateway. */
-export function metadataOf(config: Config): Metadata {
+/**
+ * The document. Its addresses are those of the issuer, under its path, and so those of the gateway. `published` are the
+ * public keys: where the algorithm has been changed, tokens by a key of the other one are good too, for a while.
+ */
+export function metadataOf(config: Config, published: { alg: string }[]): Metadata {
   const { ISSUER } = config
   const base = ISSUER.replace(/\/$/, '')
   return {
@@ -50,7 +53,7 @@ export function metadataOf(config: Config): Metadata {
     revocation_endpoint_auth_methods_supported: SERVICE_AUTH,
     response_types_supported: [],
     grant_types_supported: [],
-    id_token_signing_alg_values_supported: [algOf(config)],
+    id_token_signing_alg_values_supported: [...new Set([algOf(config), ...published.map(({ alg }) => alg)])],
   }
 }
 

@@ -1,11 +1,12 @@
 /** GET /.well-known/openid-configuration: what libraries ask for that know OpenID Connect (Discovery 1.0, section 4). */
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import type { Parts } from '../../parts.ts'
+import { keysOf } from '../../plugins/keys/index.ts'
 import { errors } from '../../schemas/error-responses.ts'
 import { METADATA_CACHE, Metadata, metadataOf, wellKnown } from '../../schemas/metadata.ts'
 
 const route: FastifyPluginAsyncTypebox<Parts> = async (app, { config }) => {
-  const metadata = metadataOf(config)
+  const keys = keysOf(app)
 
   for (const [place, url] of wellKnown('/openid-configuration', config).entries()) {
     app.route({
@@ -22,7 +23,8 @@ const route: FastifyPluginAsyncTypebox<Parts> = async (app, { config }) => {
         hide: place > 0,
         response: { 200: Metadata, ...errors() },
       },
-      handler: async (_request, reply) => reply.code(200).header('cache-control', METADATA_CACHE).send(metadata),
+      handler: async (_request, reply) =>
+        reply.code(200).header('cache-control', METADATA_CACHE).send(metadataOf(config, keys.published())),
     })
   }
 }

@@ -1,5 +1,7 @@
 /** The metadata documents: the literal members of the contract, under every address at which a client may look for them. */
 import t, { type Test } from 'tap'
+import { readConfig } from '../../config.ts'
+import { metadataOf } from '../../schemas/metadata.ts'
 import { createEngine } from '../engines.ts'
 import { basicOf, FORM, SERVICE, startApp, type TestApp } from '../helper.ts'
 
@@ -81,4 +83,13 @@ t.test('what it names is there, and takes what it says', async (t) => {
       t.equal(answer.status, 200, `${endpoint} by ${method}`)
     }
   }
+})
+
+t.test('where keys of two algorithms are published, both are named, the one in force first', async (t) => {
+  const { id_token_signing_alg_values_supported: algorithms } = metadataOf(readConfig({}), [
+    { alg: 'RS256' },
+    { alg: 'ES256' },
+    { alg: 'RS256' },
+  ])
+  t.strictSame(algorithms, ['ES256', 'RS256'])
 })
