@@ -138,7 +138,27 @@ for (const { name, skip, start } of JUDGES.filter(({ name }) => name in KEEPING)
     t.equal(await judge(issuer.issue(first)), 'accepted', 'the old one too')
   })
 
+  // The clock of another process is not moved.
   if (forgets === 'not measured') continue
+  t.test(`${name} keeps keys for as long as it is told`, { skip }, async (t) => {
+    const issuer = await startIssuer(t)
+    const first = issuer.create()
+    issuer.listed = [first]
+    const judge = await start(t, { ...trust(issuer), maxAgeSeconds: 2 })
+    const clock = movableClock(t)
+    for (const [seconds, fetches] of [
+      [0, 1],
+      [1, 1],
+      [2, 2],
+      [1, 2],
+      [2, 3],
+    ] as const) {
+      await clock.advance(seconds)
+      t.equal(await judge(issuer.issue(first)), 'accepted')
+      t.equal(issuer.fetches, fetches)
+    }
+  })
+
   t.test(`${name} forgets a key`, { skip }, async (t) => {
     const issuer = await startIssuer(t)
     const [first, second] = [issuer.create(), issuer.create()]
