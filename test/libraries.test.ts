@@ -98,6 +98,9 @@ async function putToTheTest(t: Test, service: Service, databaseUrl: string, issu
   for (const { name, skip, start } of JUDGES) {
     await t.test(name, { skip }, async (t) => {
       const judge = await start(t, { issuer, audience: AUDIENCE, client: SERVICE })
+      // At once, and before it has any key: what an answer says belongs to its own token.
+      const several = await Promise.all([good, bad['another signature']!, good, good].map(judge))
+      t.match(several, ['accepted', /^refused: /, 'accepted', 'accepted'], 'some together')
       t.equal(await judge(good), 'accepted', 'a good token')
       for (const [what, token] of Object.entries(bad)) t.match(await judge(token), /^refused: /, what)
       t.match(await judge(ann.refresh_token), /^refused: /, 'a refresh token')

@@ -1,7 +1,7 @@
 // An Express app with a route that asks for an access token, by passport-jwt with the keys that jwks-rsa brings.
 import express from 'express'
 import { passportJwtSecret } from 'jwks-rsa'
-import passport from 'passport'
+import { Passport } from 'passport'
 import { ExtractJwt, Strategy } from 'passport-jwt'
 import { metadataOf } from './metadata.js'
 
@@ -18,7 +18,11 @@ export async function createApp({ issuer, audience, maxAge = 300 }) {
     // It looks at no `exp` that is missing. The header with its `typ` does not come here.
     (claims, done) => done(null, typeof claims.exp === 'number' && claims),
   )
+  // By name: then each request has a strategy of its own. One that is passed along is shared, and answers are mixed up.
+  const passport = new Passport().use('access-token', strategy)
   const app = express()
-  app.get('/', passport.authenticate(strategy, { session: false }), (request, response) => response.json(request.user))
+  app.get('/', passport.authenticate('access-token', { session: false }), (request, response) =>
+    response.json(request.user),
+  )
   return app
 }
