@@ -16,6 +16,7 @@ COPY commands commands
 COPY plugins plugins
 COPY routes routes
 COPY schemas schemas
+COPY verifier verifier
 # Then what only the build needed goes, and what is optional: this Node.js brings SQLite with it.
 RUN npm run build && npm prune --omit=dev --omit=optional --ignore-scripts
 

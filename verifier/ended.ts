@@ -1,0 +1,76 @@
+/** The sessions that have ended, as Latchkey's feed tells them: what makes a token end before its `exp`. */
+import { type Asker, askJson } from './http.ts'
+import { createSource } from './source.ts'
+
+/** Ended sessions; with `sessions: false` none is ever known. */
+export interface Ended {
+  has: (sid: string) => boolean
+  /** Asks what has ended since the last time. Never throws. */
+  refresh: () => Promise<void>
+  isFresh: () => boolean
+  /** Why the last read failed. */
+  failure: () => Error | undefined
+}
+
+interface Needs {
+  asker: Asker
+  url: string
+  headers: Record<string, string>
+  now: () => number
+  staleAfterMs: number
+  onError: (error: Error) => void
+}
+
+interface Feed {
+  as_of: number
+  sessions: { sid: string; until: number }[]
+}
+
+const FORGET_EVERY_MS = 60_000
+
+export function createEnded({ asker, url, headers, now, staleAfterMs, onError }: Needs): Ended {
+  /** Until when each has to be remembered, in seconds since 1970. */
+  const untilOf = new Map<string, number>()
+  let query = ''
+  let forgottenAt = now()
+  const source = createSource({ read, now, staleAfterMs, onError })
+
+  async function read(): Promise<void> {
+    const { as_of, sessions } = feedOf((await askJson(asker, url + query, headers)).body)
+    // What is told again may have to be remembered for longer.
+    for (const { sid, until } of sessions) untilOf.set(sid, Math.max(until, untilOf.get(sid) ?? 0))
+    query = `?since=${as_of}`
+    if (now() - forgottenAt >= FORGET_EVERY_MS) forget()
+  }
+
+  function forget(): void {
+    forgottenAt = now()
+    for (const [sid, until] of untilOf) if (until * 1000 <= forgottenAt) untilOf.delete(sid)
+  }
+
+  return {
+    has: (sid) => untilOf.has(sid),
+    refresh: source.refresh,
+    isFresh: source.isFresh,
+    failure: source.failure,
+  }
+}
+
+/** Whole or not at all: half of an answer would pass for all that ended. */
+function feedOf(body: unknown): Feed {
+  const { as_of, sessions } = (body ?? {}) as Record<keyof Feed, unknown>
+  const isFeed = isSeconds(as_of) && Array.isArray(sessions) && sessions.every(isEntry)
+  if (!isFeed) throw new Error('this is no list of ended sessions')
+  return { as_of, sessions }
+}
+
+const isSeconds = (value: unknown): value is number => Number.isSafeInteger(value) && (value as number) >= 0
+
+const isEntry = (entry: Feed['sessions'][number] | null) => typeof entry?.sid === 'string' && isSeconds(entry.until)
+
+export const NOTHING_ENDED: Ended = {
+  has: () => false,
+  refresh: async () => {},
+  isFresh: () => true,
+  failure: () => undefined,
+}

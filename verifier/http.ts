@@ -1,0 +1,37 @@
+/** How Latchkey is asked: JSON by GET, within a time, without following anybody elsewhere. */
+
+export type Fetch = (url: string, init: RequestInit) => Promise<Response>
+
+export interface Asker {
+  fetch: Fetch
+  timeoutMs: number
+  /** Aborted when the verifier is closed: ends what is on its way. */
+  closing: AbortSignal
+}
+
+/** The JSON and the headers of a 200. Throws, with the address in the message, where there is none within the time. */
+export async function askJson(
+  { fetch, timeoutMs, closing }: Asker,
+  url: string,
+  headers: Record<string, string> = {},
+): Promise<{ body: unknown; headers: Headers }> {
+  // By hand: AbortSignal.any() with a signal that lives long leaks in some lines of Node.js.
+  const ending = new AbortController()
+  const close = () => ending.abort(new Error('the verifier was closed'))
+  const timer = setTimeout(() => ending.abort(new Error(`no answer within ${timeoutMs} ms`)), timeoutMs)
+  closing.addEventListener('abort', close)
+  try {
+    // What is answered elsewhere is not Latchkey's word, and the credentials are for Latchkey alone.
+    const init: RequestInit = { headers: { accept: 'application/json', ...headers }, redirect: 'error' }
+    const response = await fetch(url, { ...init, signal: ending.signal })
+    if (response.status !== 200) throw new Error(`the answer was ${response.status}`)
+    return { body: await response.json(), headers: response.headers }
+  } catch (cause) {
+    // Lets go of a body that nobody reads.
+    ending.abort()
+    throw new Error(`GET ${url} failed: ${(cause as Error).message}`, { cause })
+  } finally {
+    clearTimeout(timer)
+    closing.removeEventListener('abort', close)
+  }
+}

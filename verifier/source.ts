@@ -1,0 +1,48 @@
+/** Something of Latchkey's that is read again and again: one read at a time, and how old what was read is. */
+
+interface Needs {
+  /** Reads it and takes it in; throws where that fails, and then what was there before stays. */
+  read: () => Promise<void>
+  /** Milliseconds since 1970. */
+  now: () => number
+  /** For how long what was read is believed. */
+  staleAfterMs: number
+  /** Hears the first of several failures in a row. */
+  onError: (error: Error) => void
+}
+
+export function createSource({ read, now, staleAfterMs, onError }: Needs) {
+  let readAt = Number.NEGATIVE_INFINITY
+  let askedAt = Number.NEGATIVE_INFINITY
+  let failure: Error | undefined
+  let running: Promise<void> | undefined
+
+  async function run(): Promise<void> {
+    // Of the moment of the question: what came about while it was on its way is not known.
+    const time = now()
+    askedAt = time
+    try {
+      await read()
+      readAt = time
+      failure = undefined
+    } catch (error) {
+      if (!failure) onError(error as Error)
+      failure = error as Error
+    }
+    running = undefined
+  }
+
+  return {
+    /** Reads it, or waits for the read that is on its way. Never throws. */
+    refresh(): Promise<void> {
+      running ??= run()
+      return running
+    },
+    /** The read that is on its way. */
+    running: () => running,
+    askedAt: () => askedAt,
+    /** Why the last read failed; undefined where it did not. */
+    failure: () => failure,
+    isFresh: () => now() - readAt <= staleAfterMs,
+  }
+}
