@@ -1,15 +1,10 @@
 /** The sessions that have ended, as Latchkey's feed tells them: what makes a token end before its `exp`. */
 import { type Asker, askJson } from './http.ts'
-import { createSource } from './source.ts'
+import { createSource, NO_SOURCE, type Source } from './source.ts'
 
-/** Ended sessions; with `sessions: false` none is ever known. */
-export interface Ended {
+/** Ended sessions. */
+export interface Ended extends Source {
   has: (sid: string) => boolean
-  /** Asks what has ended since the last time. Never throws. */
-  refresh: () => Promise<void>
-  isFresh: () => boolean
-  /** Why the last read failed. */
-  failure: () => Error | undefined
 }
 
 interface Needs {
@@ -48,12 +43,7 @@ export function createEnded({ asker, url, headers, now, staleAfterMs, onError }:
     for (const [sid, until] of untilOf) if (until * 1000 <= forgottenAt) untilOf.delete(sid)
   }
 
-  return {
-    has: (sid) => untilOf.has(sid),
-    refresh: source.refresh,
-    isFresh: source.isFresh,
-    failure: source.failure,
-  }
+  return { ...source, has: (sid) => untilOf.has(sid) }
 }
 
 /** Whole or not at all: half of an answer would pass for all that ended. */
@@ -68,9 +58,4 @@ const isSeconds = (value: unknown): value is number => Number.isSafeInteger(valu
 
 const isEntry = (entry: Feed['sessions'][number] | null) => typeof entry?.sid === 'string' && isSeconds(entry.until)
 
-export const NOTHING_ENDED: Ended = {
-  has: () => false,
-  refresh: async () => {},
-  isFresh: () => true,
-  failure: () => undefined,
-}
+export const NOTHING_ENDED: Ended = { ...NO_SOURCE, has: () => false }

@@ -6,7 +6,7 @@ import { createSecretKey } from 'node:crypto'
 import { type CryptoKey, importJWK, type JWK, type KeyObject } from 'jose'
 import { VerifierError } from './errors.ts'
 import { type Asker, askJson } from './http.ts'
-import { createSource } from './source.ts'
+import { createSource, NO_SOURCE, type Source } from './source.ts'
 
 /** RFC 8725, section 3.1: one key, one algorithm. */
 export interface VerifyingKey {
@@ -14,17 +14,12 @@ export interface VerifyingKey {
   key: CryptoKey | KeyObject
 }
 
-export interface Keys {
+export interface Keys extends Source {
   /**
    * The key that a token's header names; undefined where there is none. Only where `mayAsk`, an unknown one is asked for.
    * Throws UNAVAILABLE where that cannot be told.
    */
   find: (header: Record<string, unknown>, mayAsk: boolean) => Promise<VerifyingKey | undefined>
-  /** Reads them anew where it is time to. Never throws. */
-  refresh: () => Promise<void>
-  isFresh: () => boolean
-  /** Why the last read failed. */
-  failure: () => Error | undefined
 }
 
 interface Needs {
@@ -41,10 +36,10 @@ interface Needs {
 const UNKNOWN_EVERY_MS = 10_000
 const KID = /^[\w.~-]{1,128}$/
 /** What Latchkey signs with, and what of a key of this kind is public. */
-const KINDS: Record<string, { kty: string; members: (keyof JWK)[] }> = {
-  ES256: { kty: 'EC', members: ['kty', 'crv', 'x', 'y'] },
-  RS256: { kty: 'RSA', members: ['kty', 'n', 'e'] },
-}
+const KINDS = new Map<unknown, { kty: string; members: (keyof JWK)[] }>([
+  ['ES256', { kty: 'EC', members: ['kty', 'crv', 'x', 'y'] }],
+  ['RS256', { kty: 'RSA', members: ['kty', 'n', 'e'] }],
+])
 
 /** Latchkey's public keys (RFC 7517). */
 export function createPublicKeys({ asker, url, now, maxAge, staleAfterMs, onError }: Needs): Keys {
@@ -69,7 +64,7 @@ export function createPublicKeys({ asker, url, now, maxAge, staleAfterMs, onErro
 
   async function find(header: Record<string, unknown>, mayAsk: boolean): Promise<VerifyingKey | undefined> {
     const { kid, alg } = header
-    if (typeof kid !== 'string' || !KID.test(kid) || !Object.hasOwn(KINDS, String(alg))) return undefined
+    if (typeof kid !== 'string' || !KID.test(kid) || !KINDS.has(alg)) return undefined
     if (!known.has(kid) && mayAsk) {
       if (now() - source.askedAt() >= UNKNOWN_EVERY_MS) await source.refresh()
       else await source.running()
@@ -80,14 +75,12 @@ export function createPublicKeys({ asker, url, now, maxAge, staleAfterMs, onErro
     return knownKey(header)
   }
 
-  return {
-    find,
-    refresh: async () => {
-      if (now() >= dueAt || source.failure()) await source.refresh()
-    },
-    isFresh: source.isFresh,
-    failure: source.failure,
+  /** Where it is time to. */
+  async function refresh(): Promise<void> {
+    if (now() >= dueAt || source.failure()) await source.refresh()
   }
+
+  return { ...source, find, refresh }
 }
 
 /** The usable keys of a set by their `kid`; RFC 7517, section 5: others are passed over. */
@@ -99,13 +92,13 @@ async function keysOf(body: unknown): Promise<Map<string, VerifyingKey>> {
 }
 
 async function keyOf(jwk: JWK | null): Promise<[kid: string, key: VerifyingKey] | undefined> {
-  const { kid, alg = '', kty, use = 'sig' } = jwk ?? {}
-  const kind = Object.hasOwn(KINDS, alg) ? KINDS[alg]! : undefined
+  const { kid, alg, kty, use = 'sig' } = jwk ?? {}
+  const kind = KINDS.get(alg)
   if (typeof kid !== 'string' || !kind || kind.kty !== kty || use !== 'sig') return undefined
   try {
     // Its public members alone: whatever else stands there has no say.
     const key = await importJWK(Object.fromEntries(kind.members.map((name) => [name, jwk![name]])), alg)
-    return [kid, { alg, key: key as CryptoKey }]
+    return [kid, { alg: alg!, key: key as CryptoKey }]
   } catch {
     return undefined
   }
@@ -123,9 +116,7 @@ function lifetimeOf(headers: Headers): number | undefined {
 export function createSharedKey(secret: string): Keys {
   const shared: VerifyingKey = { alg: 'HS256', key: createSecretKey(Buffer.from(secret)) }
   return {
+    ...NO_SOURCE,
     find: async (header) => (header.alg === shared.alg && !('kid' in header) ? shared : undefined),
-    refresh: async () => {},
-    isFresh: () => true,
-    failure: () => undefined,
   }
 }

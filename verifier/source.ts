@@ -1,5 +1,16 @@
 /** Something of Latchkey's that is read again and again: one read at a time, and how old what was read is. */
 
+export interface Source {
+  /** Reads it, or waits for the read that is on its way. Never throws. */
+  refresh: () => Promise<void>
+  isFresh: () => boolean
+  /** Why the last read failed; undefined where it did not. */
+  failure: () => Error | undefined
+}
+
+/** Of what never has to be read. */
+export const NO_SOURCE: Source = { refresh: async () => {}, isFresh: () => true, failure: () => undefined }
+
 interface Needs {
   /** Reads it and takes it in; throws where that fails, and then what was there before stays. */
   read: () => Promise<void>
@@ -33,7 +44,6 @@ export function createSource({ read, now, staleAfterMs, onError }: Needs) {
   }
 
   return {
-    /** Reads it, or waits for the read that is on its way. Never throws. */
     refresh(): Promise<void> {
       running ??= run()
       return running
@@ -41,7 +51,6 @@ export function createSource({ read, now, staleAfterMs, onError }: Needs) {
     /** The read that is on its way. */
     running: () => running,
     askedAt: () => askedAt,
-    /** Why the last read failed; undefined where it did not. */
     failure: () => failure,
     isFresh: () => now() - readAt <= staleAfterMs,
   }

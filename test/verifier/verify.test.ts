@@ -132,6 +132,8 @@ t.test('HS256: by the secret alone', async (t) => {
   const other = latchkey.verifier({ secret: SECRET })
   await other.ready()
   t.equal(await verdict(other, make({})), 'INVALID_TOKEN', 'the feed counts all the same')
+  latchkey.answers[FEED] = json({}, {}, 500)
+  await t.rejects(latchkey.verifier({ secret: SECRET }).ready(), { cause: { message: /the answer was 500/ } })
   t.equal(latchkey.count(JWKS), 0)
 })
 
