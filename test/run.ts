@@ -24,6 +24,8 @@ const ONCE = [
   ...['browser', 'canary', 'docs', 'examples', 'openapi', 'operating', 'postman', 'reviewed'],
   ...['plugins/body', 'plugins/clients', 'routes/metadata'],
   ...['caches', 'libraries'],
+  ...['services'],
+  ...['verifier/package'],
   ...['deploy/compose', 'deploy/kubernetes', 'deploy/nginx'],
 ].map((name) => `test/${name}.test.ts`)
 
