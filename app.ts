@@ -23,9 +23,10 @@ const ARRIVAL_MS = 15_000
 const MAX_CONNECTIONS = 10_000
 
 /** The service, ready to listen or to be injected into. Time and randomness can be given, so that tests move a clock instead of sleeping. */
-export async function buildApp({ config, now = Date.now, randomBytes = systemRandomBytes, routes = true }: Options) {
+export async function buildApp(options: Options) {
+  const { config, now = Date.now, randomBytes = systemRandomBytes, jwksMaxAge = 300, routes = true } = options
   const newId = () => uuidv7({ msecs: now(), random: randomBytes(16) })
-  const parts: Parts = { config, now, randomBytes, newId, routes }
+  const parts: Parts = { config, now, randomBytes, newId, jwksMaxAge, routes }
   const app = Fastify(serverOptions(config)).withTypeProvider<TypeBoxTypeProvider>()
   app.server.maxConnections = MAX_CONNECTIONS
   // Node answers an unknown Expect by itself, without a body; plugins/headers.ts answers it in our shape.

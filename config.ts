@@ -47,14 +47,11 @@ function textOf(name: string, env: Environment, faults: string[]): string | unde
   }
 }
 
-/** What holds a secret. */
-const SECRETIVE = new Set(['SECRET', 'DATABASE_URL', 'SERVICE_CLIENTS'])
-
 function convert(name: string, text: string, schema: TSchema, faults: string[]): unknown {
   const value = parse(text, schema)
   if (Value.Check(schema, value)) return value
   // Secrets are never repeated in a message.
-  const shown = SECRETIVE.has(name) ? '' : `It is ${JSON.stringify(text)}.`
+  const shown = schema.writeOnly ? '' : `It is ${JSON.stringify(text)}.`
   faults.push(`${name} must be ${wants(schema)}. ${formatOf(schema)?.fault?.(text) ?? shown}`.trimEnd())
   return structuredClone(schema.default)
 }
@@ -81,11 +78,22 @@ function complete(config: Config, faults: string[]): Config {
       faults.push(`SECRET is missing. On MySQL it must be ${FORMATS.secret!.wants}, the same for all instances.`)
     if (config.ISSUER === '') faults.push(`ISSUER is missing. On MySQL it must be ${FORMATS.issuer!.wants}.`)
   }
+  checkAlgorithm(config, faults)
   return {
     ...config,
     ISSUER: config.ISSUER || `http://localhost:${config.PORT}`,
     HASH_CONCURRENCY: config.HASH_CONCURRENCY || cpus(),
   }
+}
+
+/** Keys of our own sign, or a shared secret does: never both, never neither. */
+function checkAlgorithm({ JWT_ALG, JWT_SECRET }: Config, faults: string[]): void {
+  // Of a value that cannot be read enough is told already.
+  if (faults.some((fault) => fault.startsWith('JWT_'))) return
+  if (JWT_ALG === 'HS256' && JWT_SECRET === '')
+    faults.push(`JWT_SECRET is missing. With JWT_ALG=HS256 it must be ${FORMATS.secret!.wants}.`)
+  if (JWT_ALG !== 'HS256' && JWT_SECRET !== '')
+    faults.push(`JWT_SECRET is set, but ${JWT_ALG} signs with keys of its own. Take it away, or set JWT_ALG=HS256.`)
 }
 
 function checkCertificates(file: string, faults: string[]): void {

@@ -8,6 +8,8 @@ export interface Parts {
   randomBytes: (size: number) => Buffer
   /** A new UUIDv7. */
   newId: () => string
+  /** Seconds that others may cache the public keys. */
+  jwksMaxAge: number
   /** Whether this app serves; commands only work with its parts. */
   routes: boolean
 }

@@ -7,6 +7,7 @@ import { type App, buildApp } from './app.ts'
 import { type Config, readConfig } from './config.ts'
 import { dbOf } from './plugins/db/index.ts'
 import { lifeOf } from './plugins/headers.ts'
+import { isoOf, keysOf } from './plugins/keys/index.ts'
 import { VERSION } from './version.ts'
 
 /** What is under way gets so long after the signal. */
@@ -51,7 +52,13 @@ const HOST_ADVICE = 'HOST is no address of this machine: 127.0.0.1 is for this m
 /** Where it listens, which database, where to go on: for a person a few lines to read, for a log collector one. */
 function greet(app: App, { DOCS, LOG_LEVEL }: Config): void {
   const address = app.listeningOrigin
-  const about = { address, database: dbOf(app).name, ...(DOCS === 'on' && { docs: `${address}/docs` }) }
+  const rotation = isoOf(keysOf(app).set?.nextRotation())
+  const about = {
+    address,
+    database: dbOf(app).name,
+    ...(DOCS === 'on' && { docs: `${address}/docs` }),
+    ...(rotation && { next_key_rotation: rotation }),
+  }
   if (process.stdout.isTTY && LOG_LEVEL !== 'silent') process.stdout.write(welcome(about))
   else app.log.info(about, `Latchkey ${VERSION} listens on ${address}, on ${about.database}`)
   const warning = endOfLife(process.versions.node)
@@ -59,12 +66,14 @@ function greet(app: App, { DOCS, LOG_LEVEL }: Config): void {
 }
 
 /** The last line can be copied as it stands. */
-function welcome({ address, database, docs }: { address: string; database: string; docs?: string }): string {
+function welcome(about: { address: string; database: string; docs?: string; next_key_rotation?: string }): string {
+  const { address, database, docs, next_key_rotation } = about
   const body = '{"username":"ann","email":"ann@example.com","password":"correct horse battery"}'
   const lines = [
     ['Latchkey', `${VERSION}, on ${database}`],
     ['Address', address],
     ['Docs', docs],
+    ['Keys', next_key_rotation && `the next one signs from ${next_key_rotation} on`],
     ['Try it', `curl ${address}/user/register -H 'Content-Type: application/json' -d '${body}'`],
   ]
   const shown = lines.filter(([, text]) => text !== undefined)

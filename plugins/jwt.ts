@@ -20,7 +20,6 @@ function createAccessTokens({ jwt, keys, config, now, newId }: Needs) {
   return {
     /** A token of a session, good from `iat` to `exp`, in seconds since 1970. */
     issue({ sub, sid, roles, iat, exp }: Pick<AccessClaims, 'sub' | 'sid' | 'roles' | 'iat' | 'exp'>): string {
-      const { kid, privatePem } = keys.current()
       const claims: AccessClaims = {
         iss: config.ISSUER,
         sub,
@@ -32,12 +31,15 @@ function createAccessTokens({ jwt, keys, config, now, newId }: Needs) {
         sid,
         roles,
       }
-      return jwt.sign(claims, { algorithm: 'ES256', key: privatePem, header: { alg: 'ES256', typ: TYP, kid } })
+      const { alg, key, ...named } = signerOf(keys, config)
+      return jwt.sign(claims, { algorithm: alg, key, header: { alg, typ: TYP, ...named } })
     },
 
     /** The claims of a token that is right in all but, perhaps, its `exp`, which the caller checks last. Throws INVALID_TOKEN. */
     async verify(token: string): Promise<AccessClaims> {
-      const { payload } = readToken(token) ?? fail('INVALID_TOKEN')
+      const { header, payload } = readToken(token) ?? fail('INVALID_TOKEN')
+      // The shared secret has no name, and the library does not ask for one.
+      if (!keys.set && 'kid' in header) fail('INVALID_TOKEN')
       await checkSignature(token)
       const expected = { issuer: config.ISSUER, audience: config.AUDIENCE, now: now() }
       return isRight(payload, expected) ? payload : fail('INVALID_TOKEN')
@@ -54,18 +56,33 @@ function createAccessTokens({ jwt, keys, config, now, newId }: Needs) {
   }
 }
 
+/** What signs: the key of this moment, or with HS256 the secret that every verifier shares, which has no id. */
+function signerOf({ set }: Keys, { JWT_SECRET }: Parts['config']) {
+  if (!set) return { alg: 'HS256' as const, key: JWT_SECRET }
+  const { alg, kid, privatePem } = set.current()
+  return { alg, kid, key: privatePem }
+}
+
 export type AccessTokens = ReturnType<typeof createAccessTokens>
 export const accessTokensOf = (app: FastifyInstance) => app.getDecorator<AccessTokens>('accessTokens')
 
 export default fp<Parts>(
   async (app, parts) => {
     const keys = keysOf(app)
-    const publicKey = async ({ header }: { header: { kid?: unknown } }) =>
-      keys.find(header.kid) ?? fail('INVALID_TOKEN')
+    const { set } = keys
+    const { alg, key } = signerOf(keys, parts.config)
+    // A key verifies by its own alg and by no other; one that is not known costs no more than this look.
+    const publicKey = async ({ header }: { header: { kid?: unknown; alg?: unknown } }) =>
+      set?.find(header.kid, header.alg) ?? fail('INVALID_TOKEN')
     await app.register(fastifyJwt, {
-      secret: { private: keys.current().privatePem, public: publicKey as never },
-      sign: { algorithm: 'ES256' },
-      verify: { algorithms: ['ES256'], checkTyp: TYP, ignoreExpiration: true, ignoreNotBefore: true },
+      secret: set ? { private: key, public: publicKey } : key,
+      sign: { algorithm: alg },
+      verify: {
+        algorithms: set ? ['ES256', 'RS256'] : ['HS256'],
+        checkTyp: TYP,
+        ignoreExpiration: true,
+        ignoreNotBefore: true,
+      },
     } as never)
     app.decorate('accessTokens', createAccessTokens({ ...parts, jwt: app.jwt, keys }))
   },

@@ -1,6 +1,6 @@
 /**
  * Every setting: name, type, bounds, default, meaning. config.ts reads the environment by it; the type of the
- * configuration and the documentation are derived from it.
+ * configuration and the documentation are derived from it. What holds a secret is `writeOnly`: no message repeats it.
  */
 import { BlockList, isIP } from 'node:net'
 import { FormatRegistry, type Static, Type } from '@sinclair/typebox'
@@ -20,6 +20,7 @@ export const Settings = Type.Object({
   DATABASE_URL: Type.String({
     format: 'database-url',
     default: 'sqlite:data/latchkey.db',
+    writeOnly: true,
     description:
       '`sqlite:FILE` to try it and for one machine, `mysql://user:password@host:3306/name?ssl-mode=verify_identity&ssl-ca=FILE` in production',
   }),
@@ -27,6 +28,7 @@ export const Settings = Type.Object({
   DB_MAX_WAIT_MS: integer(1, 600_000, 2000, 'Milliseconds that one request waits for the database, all in all'),
   SECRET: Type.Array(Type.String({ format: 'secret' }), {
     default: [],
+    writeOnly: true,
     description:
       'At least 32 bytes, as `openssl rand -hex 32` makes them; a comma-separated list rotates it: the first is used, all are accepted. On SQLite one is generated beside the file',
   }),
@@ -36,6 +38,19 @@ export const Settings = Type.Object({
     description: 'The `iss` of the tokens: the URL of this service',
   }),
   AUDIENCE: Type.String({ default: 'latchkey', description: 'The `aud` of the tokens' }),
+  JWT_ALG: oneOf(
+    ['ES256', 'RS256', 'HS256'],
+    'ES256',
+    'What access tokens are signed by: a key of its own, whose public part everyone may have, or with HS256 the one JWT_SECRET',
+  ),
+  JWT_SECRET: Type.String({
+    format: 'secret',
+    default: '',
+    writeOnly: true,
+    description:
+      'Only and always with HS256: at least 32 bytes, the same for all instances and for every service that checks tokens, each of which could make tokens too',
+  }),
+  KEY_ROTATION_DAYS: integer(0, 3650, 90, 'Days that a key signs until the next one takes over; 0: by hand only'),
   ACCESS_TOKEN_TTL: integer(1, 86_400, 900, 'Seconds that an access token lives'),
   REFRESH_TOKEN_TTL: integer(1, 31_536_000, 2_592_000, 'Seconds that a session lives without a refresh'),
   SESSION_MAX_AGE: integer(1, 31_536_000, 7_776_000, 'Seconds that a session lives at most'),
@@ -66,6 +81,7 @@ export const Settings = Type.Object({
   }),
   SERVICE_CLIENTS: Type.Array(Type.String({ format: 'service-client' }), {
     default: [],
+    writeOnly: true,
     description:
       'Comma-separated `id:secret` pairs of the services that may ask /oauth/introspect, /oauth/revoke and the list of ended sessions; make each secret by `openssl rand -hex 32`. One id twice has two secrets, so that its secret can be changed',
   }),

@@ -20,7 +20,7 @@ export function mintOf(app: TestApp, token: string) {
   const [head = '', payload = '', signature = ''] = token.split('.')
   const [header, claims] = [headerOf(token), claimsOf(token)]
   const keys = keysOf(app.server)
-  const { privatePem, publicPem, kid } = keys.current()
+  const { privatePem, publicPem, kid } = keys.set!.current()
   const seal = (text: string) => `${text}.${es256(text, privatePem)}`
   const make = (changedHeader: object, changedClaims: object) =>
     seal(`${encode({ ...header, ...changedHeader })}.${encode({ ...claims, ...changedClaims })}`)

@@ -1,89 +1,83 @@
 /**
- * Signing keys (ES256, RFC 7518, section 3.4): they live in the database, sealed under SECRET. The first one is made by
- * the first instance; one that does not open stops the start and is never replaced.
+ * Signing keys: they live in the database, sealed under SECRET, and change while many instances run. One that does not
+ * open stops the start and is never replaced. With HS256 there are none: a secret signs that every verifier shares.
  */
-import { createHash, createPrivateKey, createPublicKey, generateKeyPairSync } from 'node:crypto'
-import type { FastifyInstance } from 'fastify'
+import type { FastifyBaseLogger, FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
 import type { Parts } from '../../parts.ts'
 import { type Db, dbOf } from '../db/index.ts'
-import type { StoredKey } from '../db/keys.ts'
-import { open, seal } from './seal.ts'
+import { createKeyChanges } from './changes.ts'
+import { createKeySet } from './key-set.ts'
+import type { Rules } from './life.ts'
 import { createSecrets } from './secrets.ts'
+import type { Alg, PublicJwk } from './signing-key.ts'
 
-const ALG = 'ES256'
+/** Seconds that the clocks of two instances may be apart; further, they say so. */
+const CLOCKS_APART = 5
+/** Seconds that a retired key stays beyond its last token. */
+const KEEP = 60
+const DAY = 86_400
 
-/** A public key as the JWK set shows it (RFC 7517). */
-export interface PublicJwk {
-  kty: string
-  crv: string
-  x: string
-  y: string
-  kid: string
-  alg: string
-  use: string
-}
-
-interface SigningKey {
-  kid: string
-  privatePem: string
-  publicPem: string
-  publicJwk: PublicJwk
-}
-
-interface Needs extends Pick<Parts, 'config' | 'now' | 'randomBytes'> {
+interface Needs extends Parts {
   db: Db
+  log: FastifyBaseLogger
 }
 
-async function createKeys({ db, config, now, randomBytes }: Needs) {
-  const derive = createSecrets(config)
-  const sealing = derive('signing-key-seal')
-  if ((await db.keys.all()).length === 0) {
-    await db.withLease('setup', async (check) => {
-      if ((await db.keys.all()).length > 0) return
-      await check()
-      await db.keys.insert(makeKey(sealing[0], randomBytes(12), now()))
-    })
+/**
+ * A list is cached for its max-age, by whoever fetched it from an instance that may have gone without a poll for
+ * REVOCATION_MAX_STALENESS: after both nobody lacks a key. And for as long an instance may not know that another signs.
+ */
+function rulesOf({ config, jwksMaxAge }: Parts): Rules {
+  const { REVOCATION_MAX_STALENESS: stale, KEY_ROTATION_DAYS: days } = config
+  return {
+    lead: (jwksMaxAge + stale + CLOCKS_APART) * 1000,
+    keep: (stale + KEEP) * 1000,
+    rotation: days * DAY * 1000,
   }
-  const keys = (await db.keys.all()).map((stored) => openKey(stored, sealing))
-  const byKid = new Map(keys.map((key) => [key.kid, key]))
+}
+
+async function createKeySetOf({ db, log, sealing, ...parts }: Needs & { sealing: [Buffer, ...Buffer[]] }) {
+  const { config, now, randomBytes, routes } = parts
+  const rules = rulesOf(parts)
+  const { ACCESS_TOKEN_TTL: tokenTtl } = config
+  const changes = createKeyChanges({ db, sealing, rules, alg: config.JWT_ALG as Alg, tokenTtl, now, randomBytes })
+  const set = createKeySet({ db, sealing, rules, log, tokenTtl: routes ? tokenTtl : 0, now })
+  await changes.complete(routes)
+  await set.load()
+
+  /** What this instance changes it knows at once. */
+  const known = async <T>(change: Promise<T>): Promise<T> => {
+    const result = await change
+    await set.poll()
+    return result
+  }
+  return {
+    ...set,
+    rotate: () => known(changes.rotate()),
+    revoke: (kid: string) => known(changes.revoke(kid)),
+    reseal: changes.reseal,
+    /** Does what each minute is to be done: keys go, and by schedule a key is appointed. */
+    async tend(): Promise<void> {
+      if (!(await known(changes.tend()))) return
+      log.info({ signing: set.current().kid, next_key_rotation: isoOf(set.nextRotation()) }, 'the signing keys changed')
+    },
+  }
+}
+
+/** A time for people; undefined where there is none. */
+export const isoOf = (time: number | undefined) => (time === undefined ? undefined : new Date(time).toISOString())
+
+async function createKeys(needs: Needs) {
+  const derive = createSecrets(needs.config)
+  const sealing = derive('signing-key-seal')
+  const set = needs.config.JWT_ALG === 'HS256' ? undefined : await createKeySetOf({ ...needs, sealing })
   return {
     derive,
-    /** The key that signs: the newest. */
-    current: () => keys[0]!,
-    /** The public key of this id, as PEM. */
-    find: (kid: unknown) => byKid.get(kid as string)?.publicPem,
+    /** The signing keys; undefined with HS256. */
+    set,
     /** The public keys, for everyone. */
-    published: () => keys.map(({ publicJwk }) => publicJwk),
+    published: (): PublicJwk[] => (set ? set.published().map(({ publicJwk }) => publicJwk) : []),
   }
-}
-
-function makeKey(sealing: Buffer, nonce: Buffer, createdAt: number): StoredKey {
-  const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' })
-  const { crv = '', x = '', y = '' } = publicKey.export({ format: 'jwk' })
-  const kid = createHash('sha256')
-    .update(JSON.stringify({ crv, kty: 'EC', x, y }))
-    .digest('base64url') // RFC 7638
-  const pem = privateKey.export({ format: 'pem', type: 'pkcs8' }).toString()
-  const publicJwk: PublicJwk = { kty: 'EC', crv, x, y, kid, alg: ALG, use: 'sig' }
-  return {
-    kid,
-    alg: ALG,
-    publicJwk: JSON.stringify(publicJwk),
-    privateSealed: seal(pem, kid, sealing, nonce),
-    createdAt,
-  }
-}
-
-function openKey(stored: StoredKey, sealing: Buffer[]): SigningKey {
-  const privatePem = open(stored.privateSealed, stored.kid, sealing)
-  if (privatePem === undefined) {
-    throw new Error(
-      `The signing key ${stored.kid} in the database does not open under SECRET. Start with the SECRET that sealed it (it may be the second one of a list).`,
-    )
-  }
-  const publicPem = createPublicKey(createPrivateKey(privatePem)).export({ format: 'pem', type: 'spki' }).toString()
-  return { kid: stored.kid, privatePem, publicPem, publicJwk: JSON.parse(stored.publicJwk) }
 }
 
 export type Keys = Awaited<ReturnType<typeof createKeys>>
@@ -91,7 +85,7 @@ export const keysOf = (app: FastifyInstance) => app.getDecorator<Keys>('keys')
 
 export default fp<Parts>(
   async (app, parts) => {
-    app.decorate('keys', await createKeys({ ...parts, db: dbOf(app) }))
+    app.decorate('keys', await createKeys({ ...parts, db: dbOf(app), log: app.log }))
   },
   { name: 'keys', dependencies: ['db'] },
 )

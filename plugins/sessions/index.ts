@@ -98,6 +98,15 @@ function createSessions({ config, now, randomBytes, newId, db, accessTokens, key
   return {
     ended,
 
+    /**
+     * Reads what other instances have changed: first the keys, since it is by the age of the list of ended sessions that
+     * tokens are judged or not.
+     */
+    async poll(): Promise<void> {
+      await keys.set?.poll()
+      await ended.poll()
+    },
+
     /** Makes an account and its first session. Gives the code where one of its names is taken. */
     async register(account: Account, client: Client): Promise<TokenAnswer | Taken> {
       const { session, handle } = draft(account.id, client)
@@ -182,7 +191,7 @@ export default fp<Parts>(
     })
     if (parts.routes) await sessions.ended.poll()
     app.decorate('sessions', sessions)
-    startTimers(app, { db, now: parts.now, ended: sessions.ended })
+    startTimers(app, { db, now: parts.now, sessions, keys: keysOf(app) })
   },
   { name: 'sessions', dependencies: ['jwt'] },
 )

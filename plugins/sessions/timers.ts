@@ -1,7 +1,8 @@
 /** What goes on beside the requests, from the moment that the service listens: the poll, the purge, a look at the clocks. */
 import type { FastifyInstance } from 'fastify'
 import type { Db } from '../db/index.ts'
-import type { createEndedList } from './ended.ts'
+import type { Keys } from '../keys/index.ts'
+import type { Sessions } from './index.ts'
 
 const POLL_MS = 1000
 const MINUTE_MS = 60_000
@@ -11,15 +12,17 @@ const CLOCKS_APART_MS = 5000
 interface Needs {
   db: Db
   now: () => number
-  ended: ReturnType<typeof createEndedList>
+  sessions: Sessions
+  keys: Keys
 }
 
-export function startTimers(app: FastifyInstance, { db, now, ended }: Needs): void {
-  every(app, POLL_MS, 'reading the list of ended sessions', () => ended.poll())
+export function startTimers(app: FastifyInstance, { db, now, sessions, keys }: Needs): void {
+  every(app, POLL_MS, 'reading the signing keys and the list of ended sessions', sessions.poll)
   every(app, MINUTE_MS, 'purging sessions', async (closing) => {
-    ended.forget()
+    sessions.ended.forget()
     while (!closing() && (await db.sessions.purge(now())) > 0);
   })
+  if (keys.set) every(app, MINUTE_MS, 'tending the signing keys', keys.set.tend)
   every(app, MINUTE_MS, 'comparing the clocks', () => compareClocks(app, db, now))
 }
 

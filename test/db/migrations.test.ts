@@ -52,7 +52,7 @@ t.test('ten starts at once on a new database all succeed and make one key', { sk
   t.strictSame(await stepsOf(room.engine), allSteps)
   const keys = await room.db.keys.all()
   t.equal(keys.length, 1)
-  for (const app of apps) t.equal(keysOf(app).current().kid, keys[0]?.kid)
+  for (const app of apps) t.equal(keysOf(app).set!.current().kid, keys[0]?.kid)
   const username = randomName()
   const body = { username, email: `${username}@example.com`, password: PASSWORD }
   const made = await apps[0]!.inject({ method: 'POST', url: '/user/register', payload: body })
@@ -88,7 +88,7 @@ onEachEngine(t, 'of instances that all find no key one makes it', async (t, engi
   t.teardown(() => Promise.all(apps.map((app) => app.close())))
   const keys = await first.db.keys.all()
   t.equal(keys.length, 1)
-  for (const app of apps) t.equal(keysOf(app).current().kid, keys[0]?.kid)
+  for (const app of apps) t.equal(keysOf(app).set!.current().kid, keys[0]?.kid)
 })
 
 onEachEngine(t, 'a start that was killed is finished by the next one', async (t, engine) => {

@@ -99,7 +99,7 @@ onEachEngine(t, 'a database whose key does not open', async (t, engine) => {
   }
   for (const SECRET of [FIRST, `${SECOND},${FIRST}`, `${FIRST},${SECOND}`]) {
     const again = await openApp(t, { DATABASE_URL, SECRET })
-    t.strictSame(keysOf(again.server).current(), keysOf(app.server).current(), 'it opens under any entry of a list')
+    t.strictSame(keysOf(again.server).set!.current(), keysOf(app.server).set!.current(), 'it opens under any entry of a list')
     await again.server.close()
   }
   const tampered = String(before[0]!.private_sealed).replace(/.$/, (last) => (last === 'A' ? 'Q' : 'A'))
@@ -113,7 +113,7 @@ onEachEngine(t, 'instances that start together on an empty database make one key
   // One process takes a SQLite file.
   const length = engine.name === 'sqlite' ? 1 : 4
   const apps = await Promise.all(Array.from({ length }, () => openApp(t, { DATABASE_URL, SECRET: FIRST })))
-  t.equal(new Set(apps.map(({ server }) => keysOf(server).current().kid)).size, 1)
+  t.equal(new Set(apps.map(({ server }) => keysOf(server).set!.current().kid)).size, 1)
   const ann = await apps[0]!.register('ann')
   for (const { anon } of apps)
     t.equal((await anon.get('/user/me', { authorization: `Bearer ${ann.tokens.access_token}` })).status, 200)
@@ -121,7 +121,7 @@ onEachEngine(t, 'instances that start together on an empty database make one key
 
 onEachEngine(t, 'the private key stands nowhere in the database', async (t, engine) => {
   const app = await startApp(t, engine, { SECRET: FIRST })
-  const { privatePem } = keysOf(app.server).current()
+  const { privatePem } = keysOf(app.server).set!.current()
   const rows = JSON.stringify(await app.sql('SELECT * FROM signing_keys'))
   t.notMatch(rows, 'PRIVATE')
   for (const line of privatePem.split('\n').slice(1, -2)) t.notMatch(rows, line)
