@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 /** The commands, their help and exit codes: 0 done, 1 failed, 2 not understood. */
 import { Command, type CommanderError } from 'commander'
+import { exportKeys, listKeys, resealKeys, revokeKey, rotateKeys } from './commands/keys.ts'
 import { migrate } from './commands/migrate.ts'
 import { run, serve } from './server.ts'
 import { VERSION } from './version.ts'
@@ -17,7 +18,7 @@ const examples = (...lines: string[]) => `\nExamples:\n${lines.map((line) => `  
 
 latchkey.addHelpText(
   'after',
-  `${examples('latchkey serve', 'latchkey migrate --help')}
+  `${examples('latchkey serve', 'latchkey keys list', 'latchkey migrate --help')}
 All settings come from the environment: see docs/settings.md.
 Exit codes: 0 done, 1 failed (the message says why), 2 not understood.`,
 )
@@ -41,6 +42,59 @@ latchkey
     ),
   )
   .action(() => run(migrate))
+
+const keys = latchkey
+  .command('keys')
+  .summary('show and change the signing keys')
+  .description('Shows and changes the signing keys. May run while others serve; docs/keys.md says when to do what.')
+  .addHelpText('after', examples('latchkey keys list', 'latchkey keys rotate', 'latchkey keys rotate --help'))
+  .helpCommand(false)
+
+keys
+  .command('list')
+  .summary('show every key and what it does')
+  .description(
+    'Shows every key: next (published, waits), appointed (will sign), signing, retired (its tokens live), revoked.',
+  )
+  .option('--json', 'as JSON')
+  .addHelpText('after', examples('latchkey keys list', 'latchkey keys list --json'))
+  .action((options) => run(() => listKeys(options)))
+
+keys
+  .command('rotate')
+  .summary('let the next key sign')
+  .description('Lets the next key sign, as soon as nobody can hold a list without it, and makes another next one.')
+  .addHelpText('after', examples('latchkey keys rotate'))
+  .action(() => run(rotateKeys))
+
+keys
+  .command('revoke')
+  .summary('take a key out of use at once, since it is compromised')
+  .description(
+    'Takes a key out of use at once: its tokens are refused, people refresh. Services that check by themselves refuse them when their copy of the list is renewed.',
+  )
+  .argument('<kid>', 'the id of the key, as latchkey keys list shows it')
+  .addHelpText('after', examples('latchkey keys revoke iY6VHfkWKfhWkSyaVDzIa1z2ymXAA0OmmZSkZFjLNOM'))
+  .action((kid) => run(() => revokeKey(kid)))
+
+keys
+  .command('reseal')
+  .summary('seal all keys under the first entry of SECRET')
+  .description('Seals all keys under the first entry of SECRET: the third of four steps that change it.')
+  .addHelpText('after', examples('SECRET=new,old latchkey keys reseal'))
+  .action(() => run(resealKeys))
+
+keys
+  .command('export')
+  .summary('print the public keys')
+  .description('Prints the public keys that are published now, as a JWK set.')
+  .option('--pem', 'as PEM, one after the other')
+  .option('--dir <dir>', 'as PEM into files KID.pem of this folder; files of keys that have gone are removed')
+  .addHelpText(
+    'after',
+    examples('latchkey keys export', 'latchkey keys export --pem', 'latchkey keys export --dir /etc/haproxy/latchkey'),
+  )
+  .action((options) => run(() => exportKeys(options)))
 
 try {
   if (process.argv.length <= 2) latchkey.outputHelp()

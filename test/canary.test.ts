@@ -56,11 +56,16 @@ async function learnSecrets({ hide }: Canaries, databaseUrl: string, SECRET: str
     for (const part of password_hash.split('$').slice(-2)) hide('password hash', part)
   for (const { handle_hash } of await select<{ handle_hash: string }>('handle_hash FROM sessions'))
     hide('handle hash', handle_hash)
-  const [stored] = await select<{ kid: string; private_sealed: string }>('kid, private_sealed FROM signing_keys')
-  hide('sealed key', stored!.private_sealed)
-  const privateKey = createPrivateKey(open(stored!.private_sealed, stored!.kid, keys.seal)!)
-  hide('signing key', Buffer.from(privateKey.export({ format: 'jwk' }).d!, 'base64url'))
+  // The one that only waits comes first.
+  const stored = await select<{ kid: string; private_sealed: string }>(
+    'kid, private_sealed FROM signing_keys ORDER BY signs_at',
+  )
+  const privateKeys = stored.map(({ kid, private_sealed }) =>
+    createPrivateKey(open(hide('sealed key', private_sealed), kid, keys.seal)!),
+  )
+  for (const key of privateKeys) hide('signing key', Buffer.from(key.export({ format: 'jwk' }).d!, 'base64url'))
   await database.close()
+  const privateKey = privateKeys.at(-1)!
   return { privateKey, refreshTokens: createRefreshTokens(keys.mac) }
 }
 
@@ -407,6 +412,7 @@ t.test('faults of settings repeat no secret', async (t) => {
     ['SERVICE_CLIENTS', `orders:${c()},${c()}`],
     ['SERVICE_CLIENTS', `orders:${c()} ${c()}`],
     ['SERVICE_CLIENTS', `or ders:${c()}`],
+    ['JWT_SECRET', c()],
   ]
   for (const [name, text] of faults) t.match(said({ [name]: text }), `${name} must be`, text)
   // Those that are still to come hold secrets too, by their names.

@@ -32,6 +32,9 @@ t.test('what holds where nothing is set', async (t) => {
     SECRET: [],
     ISSUER: 'http://localhost:3000',
     AUDIENCE: 'latchkey',
+    JWT_ALG: 'ES256',
+    JWT_SECRET: '',
+    KEY_ROTATION_DAYS: 90,
     ACCESS_TOKEN_TTL: 900,
     REFRESH_TOKEN_TTL: 2_592_000,
     SESSION_MAX_AGE: 7_776_000,
@@ -64,6 +67,7 @@ t.test('numbers and their bounds', async (t) => {
     PORT: [0, 65_535],
     DB_POOL_SIZE: [1, 1000],
     DB_MAX_WAIT_MS: [1, 600_000],
+    KEY_ROTATION_DAYS: [0, 3650],
     ACCESS_TOKEN_TTL: [1, 86_400],
     REFRESH_TOKEN_TTL: [1, 31_536_000],
     SESSION_MAX_AGE: [1, 31_536_000],
@@ -202,6 +206,33 @@ t.test('the services that may ask about tokens', async (t) => {
   for (const text of ['on', 'off']) t.equal(readConfig({ REVOCATIONS_PUBLIC: text }).REVOCATIONS_PUBLIC, text)
   for (const text of ['ON', 'true', '1', 'yes'])
     t.match(faultsOf({ REVOCATIONS_PUBLIC: text }), [/one of on, off/], text)
+})
+
+t.test('a shared secret signs, or keys do: never both, never neither', async (t) => {
+  const JWT_SECRET = 'canary'.repeat(6)
+  t.match(readConfig({ JWT_ALG: 'HS256', JWT_SECRET }), { JWT_ALG: 'HS256', JWT_SECRET })
+  t.equal(readConfig({ JWT_ALG: 'HS256', JWT_SECRET: `${SECRET},${SECRET}` }).JWT_SECRET, `${SECRET},${SECRET}`)
+  t.equal(readConfig({ JWT_ALG: 'RS256' }).JWT_ALG, 'RS256')
+  t.match(readConfig({ JWT_ALG: '', JWT_SECRET: '' }), { JWT_ALG: 'ES256', JWT_SECRET: '' })
+  t.strictSame(faultsOf({ JWT_ALG: 'HS256' }), [
+    '  - JWT_SECRET is missing. With JWT_ALG=HS256 it must be at least 32 bytes, as `openssl rand -hex 32` makes them.',
+  ])
+  for (const [JWT_ALG, alg] of [
+    ['RS256', 'RS256'],
+    ['ES256', 'ES256'],
+    ['', 'ES256'],
+  ] as const)
+    t.strictSame(faultsOf({ JWT_ALG, JWT_SECRET }), [
+      `  - JWT_SECRET is set, but ${alg} signs with keys of its own. Take it away, or set JWT_ALG=HS256.`,
+    ])
+  for (const alg of ['hs256', 'HS512', 'none', 'ES384', 'PS256', 'HS256,ES256'])
+    t.strictSame(faultsOf({ JWT_ALG: alg, JWT_SECRET }), [
+      `  - JWT_ALG must be one of ES256, RS256, HS256. It is "${alg}".`,
+    ])
+  for (const JWT_ALG of ['HS256', 'ES256'])
+    t.strictSame(faultsOf({ JWT_ALG, JWT_SECRET: 'canary-is-short' }), [
+      '  - JWT_SECRET must be at least 32 bytes, as `openssl rand -hex 32` makes them.',
+    ])
 })
 
 t.test('the networks of proxies', async (t) => {

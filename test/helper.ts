@@ -70,10 +70,10 @@ export async function openApp(t: Test, settings: Settings) {
     server,
     config,
     clock,
-    /** Moves the clock; the list of ended sessions is read as if the service had gone on all the time. */
+    /** Moves the clock; what each second reads is read as if the service had gone on all the time. */
     async advance(seconds: number) {
       clock.time += seconds * 1000
-      await sessionsOf(server).ended.poll()
+      await sessionsOf(server).poll()
     },
     /** Asks the database itself, beside the app. */
     async sql<Row = Record<string, unknown>>(text: string, values: (string | number | null)[] = []): Promise<Row[]> {

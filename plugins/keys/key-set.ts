@@ -60,7 +60,12 @@ export function createKeySet({ db, sealing, rules, log, tokenTtl, now }: Needs) 
       if (noted < tokenTtl) await db.keys.noteTtl(kid, tokenTtl)
   }
 
+  /** The key that signs now, by this instance's clock. */
+  const current = (): SigningKey => opened.get(signingOf(rows, now())!.kid)!
+
   return {
+    current,
+
     /** Reads the keys for the first time. Throws where one does not open under SECRET. */
     async load(): Promise<void> {
       take(await db.keys.all(), (kid) => {
@@ -75,17 +80,18 @@ export function createKeySet({ db, sealing, rules, log, tokenTtl, now }: Needs) 
       await noteTtl()
     },
 
-    /** The key that signs now, by this instance's clock. */
-    current: (): SigningKey => opened.get(signingOf(rows, now())!.kid)!,
-
     /** The public key of this id, as PEM; undefined where there is none, it is revoked or long retired, or it is for another alg. */
     find(kid: unknown, alg: unknown): string | undefined {
       const key = published.get(kid as string)
       return key && key.alg === alg && now() < key.until ? key.publicPem : undefined
     },
 
-    /** The keys that everyone may know now. */
-    published: (): SigningKey[] => [...published.values()].filter(({ until }) => now() < until),
+    /** The keys that everyone may know now, the one that signs first. */
+    published(): SigningKey[] {
+      const { kid } = current()
+      const alive = [...published.values()].filter(({ until }) => now() < until)
+      return alive.sort((a, b) => Number(b.kid === kid) - Number(a.kid === kid))
+    },
 
     /** When the next key signs, in milliseconds since 1970; undefined where only a command changes it. */
     nextRotation: () => rotationAt(rows, now(), rules),

@@ -2,6 +2,7 @@
 import t, { type Test } from 'tap'
 import { type Engine as Database, UniqueViolation } from '../../plugins/db/engine.ts'
 import type { Db } from '../../plugins/db/index.ts'
+import { deleteKey, insertKey, type StoredKey, updateKey } from '../../plugins/db/keys.ts'
 import type { Session } from '../../schemas/session.ts'
 import type { Account } from '../../schemas/user.ts'
 import { onEachEngine } from '../engines.ts'
@@ -606,19 +607,66 @@ const rest: Record<string, Behaviour> = {
   async 'keys come back whole, the newest first'(t, { fresh }) {
     const { db } = await fresh()
     const made = await db.keys.all()
-    t.equal(made.length, 1, 'the first is made at the start')
-    const key = (n: number) => ({
+    t.equal(made.length, 2, 'the first two are made at the start')
+    const key = (n: number): StoredKey => ({
       kid: randomId(),
-      alg: 'ES256',
-      publicJwk: JSON.stringify({ x: 'x'.repeat(3000) }),
+      alg: 'RS256',
       privateSealed: 'y'.repeat(5000),
-      createdAt: made[0]!.createdAt + n,
+      createdAt: T0 + n,
+      signsAt: n === 1 ? null : T0 + 7,
+      revokedAt: n === 1 ? T0 + 8 : null,
+      tokenTtl: 86_400,
     })
     const [older, newest] = [key(-1), key(1)]
-    await db.keys.insert(newest)
-    await db.keys.insert(older)
-    t.strictSame(await db.keys.all(), [newest, made[0], older])
-    t.ok(await isTaken(db.keys.insert({ ...newest, alg: 'other' })))
+    const jwk = JSON.stringify({ x: 'x'.repeat(3000) })
+    t.equal(await db.keys.change([insertKey(newest, jwk), insertKey(older, jwk)]), true)
+    t.strictSame(await db.keys.all(), [...made, newest, older])
+    t.ok(await isTaken(db.keys.change([insertKey({ ...newest, alg: 'other' }, jwk)])))
+  },
+
+  async 'keys change together, as they were read, or not at all'(t, { fresh }) {
+    const { db } = await fresh()
+    const [next, signing] = (await db.keys.all()).sort((a) => (a.signsAt === null ? -1 : 1)) as [StoredKey, StoredKey]
+    const appointed = { ...next, signsAt: T0 }
+    t.equal(await db.keys.change([updateKey(next, { signsAt: T0 }), updateKey(signing, { revokedAt: T0 })]), true)
+    const revoked = { ...signing, revokedAt: T0 }
+    const keys = async () => (await db.keys.all()).sort((a) => (a.kid === next.kid ? -1 : 1))
+    t.strictSame(await keys(), [appointed, revoked])
+    const late = [
+      next,
+      signing,
+      { ...appointed, signsAt: T0 + 1 },
+      { ...appointed, revokedAt: T0 },
+      { ...revoked, signsAt: null },
+    ]
+    for (const stale of [...late, { ...appointed, privateSealed: 'x' }, { ...appointed, kid: 'x' }]) {
+      t.equal(await db.keys.change([updateKey(appointed, { privateSealed: 'y' }), updateKey(stale, {})]), false)
+      t.equal(await db.keys.change([deleteKey(stale)]), false)
+    }
+    t.strictSame(await keys(), [appointed, revoked], 'who comes late changes nothing')
+    await db.keys.noteTtl(next.kid, 500)
+    await db.keys.noteTtl(next.kid, 7000)
+    await db.keys.noteTtl(next.kid, 6000)
+    t.strictSame(
+      (await keys()).map(({ tokenTtl }) => tokenTtl),
+      [7000, 900],
+      'the longest stays',
+    )
+    t.equal(await db.keys.change([updateKey(appointed, { privateSealed: 'z' }), deleteKey(revoked)]), true)
+    t.strictSame(await db.keys.all(), [{ ...appointed, privateSealed: 'z', tokenTtl: 7000 }])
+  },
+
+  async 'a key of the version before signs from its beginning'(t, { fresh }) {
+    const { db, engine } = await fresh()
+    await engine.run('DELETE FROM signing_keys')
+    await engine.run(
+      'INSERT INTO signing_keys (kid, alg, public_jwk, private_sealed, created_at) VALUES (?, ?, ?, ?, ?)',
+      [...['old', 'ES256', '{}', 'sealed'], T0],
+    )
+    const [old] = (await db.keys.all()) as [StoredKey]
+    t.match(old, { createdAt: T0, signsAt: T0, revokedAt: null, tokenTtl: 86_400 })
+    t.equal(await db.keys.change([updateKey(old, { revokedAt: T0 + 1 })]), true)
+    t.strictSame(await db.keys.all(), [{ ...old, revokedAt: T0 + 1 }])
   },
 
   async 'a lease is held by one instance at a time'(t, { beside }) {

@@ -436,7 +436,7 @@ t.test('kill -9 frees the file at once', async (t) => {
   holder.signal('SIGKILL')
   t.equal(await holder.ended, 'SIGKILL')
   const next = openFile(t, file, { exclusive: true })
-  t.equal(await only(next, 'SELECT COUNT(*) AS n FROM signing_keys'), 1)
+  t.equal(await only(next, 'SELECT COUNT(*) AS n FROM signing_keys'), 2)
 })
 
 t.test('without libsql it starts where Node.js brings SQLite, and elsewhere says what to do', async (t) => {

@@ -13,12 +13,12 @@ import {
 import { dirname } from 'node:path'
 import { promisify } from 'node:util'
 import t from 'tap'
-import { readConfig } from '../../config.ts'
-import { keysOf } from '../../plugins/keys/index.ts'
-import { open, seal } from '../../plugins/keys/seal.ts'
-import { createSecrets, secretFile } from '../../plugins/keys/secrets.ts'
-import { createEngine, onEachEngine } from '../engines.ts'
-import { openApp, startApp } from '../helper.ts'
+import { readConfig } from '../../../config.ts'
+import { keysOf } from '../../../plugins/keys/index.ts'
+import { open, seal } from '../../../plugins/keys/seal.ts'
+import { createSecrets, secretFile } from '../../../plugins/keys/secrets.ts'
+import { createEngine, onEachEngine } from '../../engines.ts'
+import { openApp, startApp } from '../../helper.ts'
 
 const FIRST = 'the first secret of this test is long enough'
 const SECOND = 'the second secret of this test is long enough'
@@ -89,7 +89,7 @@ onEachEngine(t, 'a database whose key does not open', async (t, engine) => {
   const app = await startApp(t, engine, { SECRET: FIRST })
   const rows = () => app.sql('SELECT * FROM signing_keys ORDER BY kid')
   const before = await rows()
-  t.equal(before.length, 1)
+  t.equal(before.length, 2)
   const { DATABASE_URL } = app.config
   // One process takes a SQLite file.
   await app.server.close()
@@ -99,16 +99,20 @@ onEachEngine(t, 'a database whose key does not open', async (t, engine) => {
   }
   for (const SECRET of [FIRST, `${SECOND},${FIRST}`, `${FIRST},${SECOND}`]) {
     const again = await openApp(t, { DATABASE_URL, SECRET })
-    t.strictSame(keysOf(again.server).set!.current(), keysOf(app.server).set!.current(), 'it opens under any entry of a list')
+    t.strictSame(
+      keysOf(again.server).set!.current(),
+      keysOf(app.server).set!.current(),
+      'it opens under any entry of a list',
+    )
     await again.server.close()
   }
   const tampered = String(before[0]!.private_sealed).replace(/.$/, (last) => (last === 'A' ? 'Q' : 'A'))
-  await app.sql('UPDATE signing_keys SET private_sealed = ?', [tampered])
+  await app.sql('UPDATE signing_keys SET private_sealed = ? WHERE kid = ?', [tampered, String(before[0]!.kid)])
   await t.rejects(openApp(t, { DATABASE_URL, SECRET: FIRST }), /does not open under SECRET/)
-  t.match(await rows(), [{ private_sealed: tampered }], 'never replaced')
+  t.match(await rows(), [{ private_sealed: tampered }, before[1]!], 'never replaced')
 })
 
-onEachEngine(t, 'instances that start together on an empty database make one key', async (t, engine) => {
+onEachEngine(t, 'instances that start together on an empty database make one pair of keys', async (t, engine) => {
   const DATABASE_URL = await engine.databaseUrl()
   // One process takes a SQLite file.
   const length = engine.name === 'sqlite' ? 1 : 4
@@ -210,8 +214,8 @@ t.test('the SECRET that is generated beside a SQLite file', async (t) => {
 
 t.test('processes that generate it together have one', async (t) => {
   const url = `sqlite:${t.testdir()}/deep/er/latchkey.db`
-  const secrets = new URL('../../plugins/keys/secrets.js', import.meta.url).href
-  const config = new URL('../../config.js', import.meta.url).href
+  const secrets = new URL('../../../../plugins/keys/secrets.js', import.meta.url).href
+  const config = new URL('../../../config.js', import.meta.url).href
   const script = `
     const [{ createSecrets }, { readConfig }] = [await import('${secrets}'), await import('${config}')]
     const config = readConfig({ DATABASE_URL: '${url}' })
