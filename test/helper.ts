@@ -50,9 +50,8 @@ export async function startApp(t: Test, engine: Engine, settings: Settings = {})
   return openApp(t, { DATABASE_URL: await engine.databaseUrl(), ...settings })
 }
 
-/** A service on this database. */
-export async function openApp(t: Test, settings: Settings) {
-  const clock = { time: Date.now() }
+/** A service on this database; by the clock of another one where that is given. */
+export async function openApp(t: Test, settings: Settings, clock = { time: Date.now() }) {
   const config = readConfig({
     SECRET: 'the secret of the tests has more than thirty-two bytes',
     ISSUER: 'https://auth.example.com',

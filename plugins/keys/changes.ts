@@ -19,6 +19,9 @@ interface Needs extends Pick<Parts, 'now' | 'randomBytes'> {
   tokenTtl: number
 }
 
+/** What is done with the keys as they are at this time. */
+type Work<T> = (keys: StoredKey[], change: (orders: Order[]) => Promise<void>, time: number) => Promise<T>
+
 /** A key that no entry of SECRET opens: nobody may go on as if it were not there. */
 export function unopened(kid: string): Error {
   return new Error(
@@ -52,11 +55,16 @@ export function createKeyChanges({ db, sealing, rules, alg, tokenTtl, now, rando
     return keys
   }
 
-  /** Alone among all instances: makes the set whole, then runs `work` on it. */
-  async function alone<T>(
-    work: (keys: StoredKey[], change: (orders: Order[]) => Promise<void>, time: number) => Promise<T>,
-    changeAlg = false,
-  ): Promise<T> {
+  /** The lease keeps other instances out, not this one. */
+  let last: Promise<unknown> = Promise.resolve()
+  function alone<T>(work: Work<T>, changeAlg = false): Promise<T> {
+    const mine = last.then(() => underLease(work, changeAlg))
+    last = mine.catch(() => {})
+    return mine
+  }
+
+  /** Makes the set whole, then runs `work` on it. */
+  async function underLease<T>(work: Work<T>, changeAlg: boolean): Promise<T> {
     return db.withLease('setup', async (check) => {
       let keys = await readAll()
       const carryOut = async (orders: Order[]) => {

@@ -214,7 +214,7 @@ t.test('the SECRET that is generated beside a SQLite file', async (t) => {
 
 t.test('processes that generate it together have one', async (t) => {
   const url = `sqlite:${t.testdir()}/deep/er/latchkey.db`
-  const secrets = new URL('../../../../plugins/keys/secrets.js', import.meta.url).href
+  const secrets = new URL('../../../plugins/keys/secrets.js', import.meta.url).href
   const config = new URL('../../../config.js', import.meta.url).href
   const script = `
     const [{ createSecrets }, { readConfig }] = [await import('${secrets}'), await import('${config}')]
