@@ -26,6 +26,7 @@ const ONCE = [
   ...['caches', 'libraries'],
   ...['services'],
   ...['verifier/package'],
+  ...['plugins/keys/life', 'commands/keys'],
   ...['deploy/compose', 'deploy/kubernetes', 'deploy/nginx'],
 ].map((name) => `test/${name}.test.ts`)
 

@@ -42,6 +42,8 @@ t.test('the start says in one line where it is, which database it has and where 
   t.match(service.origin, /^http:\/\/127\.0\.0\.1:[1-9]\d*$/)
   t.match(line, { level: 30, database: `SQLite ${url.slice('sqlite:'.length)}`, docs: `${service.origin}/docs` })
   t.equal(line.msg, `Latchkey ${VERSION} listens on ${service.origin}, on ${line.database}`)
+  const inDays = (Date.parse(line.next_key_rotation) - Date.now()) / 86_400_000
+  t.ok(inDays > 89.9 && inDays <= 90, `the next key signs in ${inDays} days`)
   t.equal((await service.ask('GET /docs/json')).status, 200)
   t.equal((await service.ask('GET /health/ready')).status, 200)
   service.signal('SIGTERM')
@@ -49,6 +51,14 @@ t.test('the start says in one line where it is, which database it has and where 
   t.equal(service.stdout().match(/listen/g)?.length, 1)
   t.equal(service.stdout().match(/security fixes/g)?.length, endOfLife(process.versions.node) ? 1 : undefined)
   t.equal(service.stderr(), '')
+})
+
+t.test('the start names no next key where none comes by itself', async (t) => {
+  const secret = { JWT_ALG: 'HS256', JWT_SECRET: 'a shared secret of this test: thirty-two bytes or more' }
+  for (const settings of [{ KEY_ROTATION_DAYS: '0' }, secret]) {
+    const service = await serve(t, await sqlite(t), settings)
+    t.notMatch(await service.line(/listens/), { next_key_rotation: String })
+  }
 })
 
 t.test(
@@ -60,6 +70,7 @@ t.test(
     const address = /http:\S+/.exec(await service.line(/Address/))![0]
     t.match(await service.line(/Latchkey/), `${VERSION}, on SQLite `)
     t.match(await service.line(/Docs/), `${address}/docs`)
+    t.match(await service.line(/Keys/), /the next one signs from \d{4}-\S+Z on/)
     // The last line is there to be copied.
     const command = /curl .*/.exec(await service.line(/Try it/))![0]
     t.match(await exec(command, { cwd: ROOT }), { stdout: /"access_token":"/ })
@@ -247,7 +258,7 @@ t.test('the command line', async (t) => {
   }
   const [help, none, version] = await Promise.all([run('--help'), run(), run('--version')])
   t.match(help, { code: 0, stderr: '' })
-  for (const word of ['serve', 'migrate', '--help', '--version']) t.match(help.stdout, word)
+  for (const word of ['serve', 'migrate', 'keys', '--help', '--version']) t.match(help.stdout, word)
   t.strictSame(none, help)
   t.strictSame(version, { code: 0, stdout: `${VERSION}\n`, stderr: '' })
   t.match(VERSION, /^\d+\.\d+\.\d+$/)

@@ -130,6 +130,25 @@ onEachEngine(t, 'a start that was killed within the change is finished too', asy
   await works(t, next)
 })
 
+onEachEngine(t, 'a database of the version before keeps its key and gets the next one', async (t, engine) => {
+  const url = await engine.databaseUrl()
+  const older = await openRoom(t, url)
+  // As that version left it: one key, and a table without what came since.
+  await older.engine.run('DELETE FROM signing_keys WHERE signs_at IS NULL')
+  await older.engine.run('DELETE FROM migrations WHERE step > 5')
+  for (const column of ['signs_at', 'revoked_at', 'token_ttl'])
+    await older.engine.define(`ALTER TABLE signing_keys DROP COLUMN ${column}`)
+  const [before] = await older.engine.all<{ kid: string; at: number }>('SELECT kid, created_at AS at FROM signing_keys')
+  const app = await buildApp({ config: configOf(url), routes: false })
+  t.teardown(() => app.close())
+  t.equal(keysOf(app).set!.current().kid, before!.kid, 'it signs on')
+  t.match(keysOf(app).set!.list(), [
+    { state: 'next' },
+    { state: 'signing', signsAt: before!.at, tokenTtl: 86_400, revokedAt: null },
+  ])
+  t.equal((await stepsOf(older.engine)).length, allSteps.length)
+})
+
 onEachEngine(t, 'a newer version may have been there', async (t, engine) => {
   const url = await engine.databaseUrl()
   const newer = await openRoom(t, url)
