@@ -7,7 +7,7 @@ import type { Parts } from '../../parts.ts'
 import type { Db } from '../db/index.ts'
 import type { StoredKey } from '../db/keys.ts'
 import { unopened } from './changes.ts'
-import { goneAt, type Rules, rotationAt, signingOf, stateOf, stillSigning } from './life.ts'
+import { goneAt, inOrder, type Rules, rotationAt, signingOf, stateOf, stillSigning } from './life.ts'
 import { openKey, type SigningKey } from './signing-key.ts'
 
 interface Needs extends Pick<Parts, 'now'> {
@@ -96,9 +96,15 @@ export function createKeySet({ db, sealing, rules, log, tokenTtl, now }: Needs) 
     /** When the next key signs, in milliseconds since 1970; undefined where only a command changes it. */
     nextRotation: () => rotationAt(rows, now(), rules),
 
-    /** All keys, the newest first, with where in their lives they are. */
-    list: () =>
-      rows.map((key) => ({ ...key, state: stateOf(key, rows, now()), publishedUntil: goneAt(key, rows, rules) })),
+    /** All keys with where in their lives they are: who signs last comes first, and who never will again last. */
+    list() {
+      const revoked = rows.filter(({ revokedAt }) => revokedAt !== null)
+      return [...inOrder(rows).toReversed(), ...revoked].map((key) => ({
+        ...key,
+        state: stateOf(key, rows, now()),
+        publishedUntil: goneAt(key, rows, rules),
+      }))
+    },
   }
 }
 

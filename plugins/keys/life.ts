@@ -33,7 +33,7 @@ export type Order =
 const signsFrom = ({ signsAt }: StoredKey) => signsAt ?? Number.POSITIVE_INFINITY
 
 /** The keys that are not revoked, in the order in which they sign; who only waits comes last. */
-function inOrder(keys: readonly StoredKey[]): StoredKey[] {
+export function inOrder(keys: readonly StoredKey[]): StoredKey[] {
   return keys
     .filter(({ revokedAt }) => revokedAt === null)
     .sort((a, b) => signsFrom(a) - signsFrom(b) || a.createdAt - b.createdAt || (a.kid < b.kid ? -1 : 1))

@@ -46,10 +46,18 @@ const generate = promisify(generateKeyPair)
 
 /** Makes a key and seals it. Off the main thread: an RSA key takes its time. */
 export async function makeKey(wanted: Alg, sealing: Buffer, nonce: Buffer) {
-  const { privateKey } =
-    wanted === 'RS256' ? await generate('rsa', { modulusLength: 2048 }) : await generate('ec', { namedCurve: 'P-256' })
-  const { kid, alg, privatePem, publicJwk } = describe(privateKey)
+  const { kid, alg, privatePem, publicJwk } = await generateKey(wanted)
   return { kid, alg, privateSealed: seal(privatePem, kid, sealing, nonce), publicJwk: JSON.stringify(publicJwk) }
+}
+
+/** Never one whose id begins with `-`: on a command line it would be taken for an option. */
+async function generateKey(alg: Alg): Promise<SigningKey> {
+  for (;;) {
+    const { privateKey } =
+      alg === 'RS256' ? await generate('rsa', { modulusLength: 2048 }) : await generate('ec', { namedCurve: 'P-256' })
+    const key = describe(privateKey)
+    if (!key.kid.startsWith('-')) return key
+  }
 }
 
 /** Opens a key by whichever entry of SECRET fits; undefined where none does, or where its name is not its own. */

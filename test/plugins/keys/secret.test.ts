@@ -17,6 +17,7 @@ import { readConfig } from '../../../config.ts'
 import { keysOf } from '../../../plugins/keys/index.ts'
 import { open, seal } from '../../../plugins/keys/seal.ts'
 import { createSecrets, secretFile } from '../../../plugins/keys/secrets.ts'
+import { makeKey } from '../../../plugins/keys/signing-key.ts'
 import { createEngine, onEachEngine } from '../../engines.ts'
 import { openApp, startApp } from '../../helper.ts'
 
@@ -73,6 +74,11 @@ t.test('what was sealed does not open where a bit was changed', async (t) => {
   ]
   for (const other of broken) t.equal(open(other, 'kid', [key]), undefined, other)
   t.equal(open(sealed, 'kid', [key]), 'text')
+})
+
+t.test('no id of a key looks like an option', async (t) => {
+  const made = Array.from({ length: 500 }, () => makeKey('ES256', Buffer.alloc(32), Buffer.alloc(12)))
+  for (const { kid } of await Promise.all(made)) t.match(kid, /^\w[\w-]{42}$/)
 })
 
 t.test('one key for each purpose and each SECRET', async (t) => {
