@@ -63,6 +63,12 @@ function signerOf({ set }: Keys, { JWT_SECRET }: Parts['config']) {
   return { alg, kid, key: privatePem }
 }
 
+/** A key verifies by its own alg and by no other; one that is not known costs no more than this look. */
+const publicKeyOf =
+  (set: NonNullable<Keys['set']>) =>
+  async ({ header }: { header: { kid?: unknown; alg?: unknown } }) =>
+    set.find(header.kid, header.alg) ?? fail('INVALID_TOKEN')
+
 export type AccessTokens = ReturnType<typeof createAccessTokens>
 export const accessTokensOf = (app: FastifyInstance) => app.getDecorator<AccessTokens>('accessTokens')
 
@@ -71,11 +77,8 @@ export default fp<Parts>(
     const keys = keysOf(app)
     const { set } = keys
     const { alg, key } = signerOf(keys, parts.config)
-    // A key verifies by its own alg and by no other; one that is not known costs no more than this look.
-    const publicKey = async ({ header }: { header: { kid?: unknown; alg?: unknown } }) =>
-      set?.find(header.kid, header.alg) ?? fail('INVALID_TOKEN')
     await app.register(fastifyJwt, {
-      secret: set ? { private: key, public: publicKey } : key,
+      secret: set ? { private: key, public: publicKeyOf(set) } : key,
       sign: { algorithm: alg },
       verify: {
         algorithms: set ? ['ES256', 'RS256'] : ['HS256'],

@@ -2,9 +2,6 @@
 import { type Static, Type } from '@sinclair/typebox'
 import type { Config } from './config.ts'
 
-/** The algorithm that access tokens are to be signed with. */
-const algOf = (_config: Config) => 'ES256'
-
 /** How a service says who it is: by HTTP Basic, or in the form (RFC 6749, section 2.3.1). */
 const SERVICE_AUTH = ['client_secret_basic', 'client_secret_post']
 
@@ -42,7 +39,7 @@ export const METADATA_CACHE = 'public, max-age=300'
  * public keys: where the algorithm has been changed, tokens by a key of the other one are good too, for a while.
  */
 export function metadataOf(config: Config, published: { alg: string }[]): Metadata {
-  const { ISSUER } = config
+  const { ISSUER, JWT_ALG } = config
   const base = ISSUER.replace(/\/$/, '')
   return {
     issuer: ISSUER,
@@ -53,7 +50,7 @@ export function metadataOf(config: Config, published: { alg: string }[]): Metada
     revocation_endpoint_auth_methods_supported: SERVICE_AUTH,
     response_types_supported: [],
     grant_types_supported: [],
-    id_token_signing_alg_values_supported: [...new Set([algOf(config), ...published.map(({ alg }) => alg)])],
+    id_token_signing_alg_values_supported: [...new Set([JWT_ALG, ...published.map(({ alg }) => alg)])],
   }
 }
 
