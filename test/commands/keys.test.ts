@@ -1,6 +1,6 @@
 /** `latchkey keys`, as people run it: beside a service that serves. */
 import { createPublicKey } from 'node:crypto'
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
@@ -31,7 +31,7 @@ function commandsOn(t: Test, url: string) {
     return stdout
   }
   const list = async (): Promise<Row[]> => JSON.parse(await says(['list', '--json'])).keys
-  return { run, says, list, with: async (state: string) => (await list()).find((row) => row.state === state)! }
+  return { run, says, list }
 }
 
 t.test('latchkey keys, beside a service', async (t) => {
@@ -55,13 +55,12 @@ t.test('latchkey keys, beside a service', async (t) => {
   ])
 
   t.match(await keys.says(['rotate']), `Key ${next} signs from 20`)
-  t.match(
-    await keys.says(['rotate']),
-    `Key ${next} is to sign from ${(await keys.with('appointed')).signs_at} on already`,
-  )
+  const [waiting, appointed] = (await keys.list()) as [Row, Row]
+  t.match([waiting, appointed], [{ state: 'next' }, { kid: next, state: 'appointed' }])
+  t.match(await keys.says(['rotate']), `Key ${next} is to sign from ${appointed.signs_at} on already`)
   await until(async () => (await published()).length === 3)
   t.equal((await published())[0], signing, 'not yet')
-  const third = (await keys.with('next')).kid
+  const third = waiting.kid
 
   t.match(await keys.says(['revoke', signing!]), `Key ${signing} is revoked: within 2 s`)
   await until(async () => (await service.ask('GET /user/me', undefined, bearer(ann))).status === 401)
@@ -100,7 +99,6 @@ t.test('latchkey keys, beside a service', async (t) => {
     names.map((name) => readFileSync(join(dir, name), 'utf8')),
     pems,
   )
-  t.ok(existsSync(join(dir, `${next}.pem`)))
   t.match(await keys.says(['export', '--dir', join(folder, 'other')]), '2 keys are in', 'a folder is made')
   t.equal(service.stderr(), '')
 })
@@ -127,7 +125,7 @@ t.test('latchkey keys reseal', async (t) => {
 t.test('latchkey keys with HS256 says that there are none', async (t) => {
   const url = await createEngine(t, 'sqlite').databaseUrl()
   const keys = commandsOn(t, url)
-  const commands = [['list'], ['rotate'], ['revoke', 'x'], ['reseal'], ['export', '--pem']]
+  const commands = [['list'], ['revoke', 'x']]
   for (const args of commands) {
     const { code, stdout, stderr } = await keys.run(args, { JWT_ALG: 'HS256', JWT_SECRET: SECRET })
     t.strictSame({ code, stdout }, { code: 1, stdout: '' })
@@ -138,11 +136,10 @@ t.test('latchkey keys with HS256 says that there are none', async (t) => {
 t.test('the command line', async (t) => {
   const { run } = commandsOn(t, 'sqlite:/nonexistent/for/this/test.db')
   const commands = ['list', 'rotate', 'revoke', 'reseal', 'export'].map(async (command) => {
-    const [told, option] = await Promise.all([run([command, '--help']), run([command, 'a', '--port'])])
+    const [told, extra] = await Promise.all([run([command, '--help']), run([command, 'a', 'b'])])
     t.match(told, { code: 0, stderr: '', stdout: `Usage: latchkey keys ${command}` })
     t.match(told.stdout, new RegExp(`Examples:\n.*latchkey keys ${command}`))
-    t.match(option, { code: 2, stdout: '', stderr: "unknown option '--port'" })
-    t.match(await run([command, 'a', 'b']), { code: 2, stdout: '', stderr: /too many arguments for/ })
+    t.match(extra, { code: 2, stdout: '', stderr: /too many arguments for/ })
   })
   await Promise.all(commands)
   t.match(await run(['--help']), { code: 0, stderr: '', stdout: /Examples:\n {2}latchkey keys list/ })
