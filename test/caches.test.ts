@@ -114,8 +114,10 @@ async function firstMoment(t: Test, moments: number[], wanted: RegExp, ask: () =
   return undefined
 }
 
+/** Seconds: the true clock goes on beside, on a busy machine for some of them. */
+const MARGIN = 10
 /** Before and after each of the times in the table. */
-const MOMENTS = [0, 29, 31, 59, 61, 299, 301]
+const MOMENTS = [0, ...[30, 60, 300].flatMap((seconds) => [seconds - MARGIN, seconds + MARGIN])]
 
 for (const { name, skip, start } of JUDGES.filter(({ name }) => name in KEEPING)) {
   const { learns, forgets } = KEEPING[name]!
@@ -134,7 +136,7 @@ for (const { name, skip, start } of JUDGES.filter(({ name }) => name in KEEPING)
     t.equal(issuer.fetches, learns === 0 ? 3 : 1, 'a look for each token, or none')
     issuer.listed = [first, second]
     const moment = await firstMoment(t, MOMENTS, /^accepted$/, () => judge(issuer.issue(second)))
-    t.equal(moment, learns === 0 ? 0 : learns + 1)
+    t.equal(moment, learns === 0 ? 0 : learns + MARGIN)
     t.equal(await judge(issuer.issue(first)), 'accepted', 'the old one too')
   })
 
@@ -168,7 +170,7 @@ for (const { name, skip, start } of JUDGES.filter(({ name }) => name in KEEPING)
     issuer.listed = [second]
     const moments = forgets === undefined ? Array.from({ length: 60 }, (_, index) => index * 59) : MOMENTS
     const moment = await firstMoment(t, moments, /^refused/, () => judge(issuer.issue(first)))
-    t.equal(moment, forgets && forgets + 1)
+    t.equal(moment, forgets && forgets + MARGIN)
   })
 }
 
