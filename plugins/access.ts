@@ -50,8 +50,13 @@ export function demandAccess(scope: FastifyInstance): void {
 /* c8 ignore next 2 -- the gate has let nobody in without one; were it not so, this would not open anything */
 export const sessionOf = (request: FastifyRequest): Bearer => request.session ?? fail('UNAUTHENTICATED')
 
-/** The token of an `Authorization: Bearer` header (RFC 6750, section 2.1); undefined where there is none. */
-function tokenOf({ headers }: FastifyRequest): string | undefined {
+/**
+ * The token of an `Authorization: Bearer` header (RFC 6750, section 2.1); undefined where there is none. Throws
+ * INVALID_TOKEN where the header is there twice: Node.js takes the first, and what stands behind a gateway may take the other.
+ */
+function tokenOf({ headers, raw: { rawHeaders } }: FastifyRequest): string | undefined {
+  const names = rawHeaders.filter((name, index) => index % 2 === 0 && name.toLowerCase() === 'authorization')
+  if (names.length > 1) fail('INVALID_TOKEN')
   return /^Bearer +(\S.*)$/i.exec(headers.authorization ?? '')?.[1]
 }
 

@@ -30,6 +30,31 @@ export const HEADERS = {
   'x-frame-options': 'DENY',
 }
 
+declare module 'fastify' {
+  interface FastifyContextConfig {
+    /** Gateways ask here about requests of others: whatever came with those, such as a body or an Expect, is none of its business. */
+    proxied?: boolean
+  }
+}
+
+/** How long the rest of a body that nobody waits for may still come. */
+const LINGER_MS = 1000
+
+/**
+ * Answers without waiting for the body, which a proxy may announce and never send. So the answer is the last on its
+ * connection, or the next request would be taken for the body. And nothing that comes is left unread for a while: else
+ * the system would reset the connection, and the proxy might lose the answer (RFC 9112, section 9.6).
+ */
+function leaveBody({ headers, raw: { socket } }: FastifyRequest, reply: FastifyReply): void {
+  if (headers['content-length'] === undefined && headers['transfer-encoding'] === undefined) return
+  reply.header('connection', 'close')
+  // What Node calls after the last answer on a connection.
+  socket.destroySoon = () => {
+    socket.end()
+    setTimeout(() => socket.destroy(), LINGER_MS).unref()
+  }
+}
+
 /** Makes a request's id, or takes it from a trusted proxy. */
 export function requestIds(config: Config): (request: IncomingMessage) => string {
   const trusted = trustedProxies(config.TRUSTED_PROXIES)
@@ -69,6 +94,31 @@ function hasOneHost({ raw }: FastifyRequest): boolean {
   )
 }
 
+function refuseUnreadable(request: FastifyRequest): void {
+  if (!hasOneHost(request)) fail('BAD_REQUEST')
+  const { expect } = request.headers
+  if (expect !== undefined && expect.toLowerCase() !== '100-continue') fail('EXPECTATION_FAILED')
+}
+
+/** Private, shared, loopback and link-local addresses (RFC 1918, 6598, 1122, 3927, 4193, 4291): a gateway is likely to have one. */
+const isPrivate = trustedProxies([
+  ...['10.0.0.0/8', '172.16.0.0/12', '192.168.0.0/16', '100.64.0.0/10', '127.0.0.0/8', '169.254.0.0/16'],
+  ...['::1', 'fc00::/7', 'fe80::/10'],
+])
+
+/** Says once, where a gateway's word on the client's address is not believed, which setting would change that. */
+function createHint(config: Config): (request: FastifyRequest) => void {
+  const trusted = trustedProxies(config.TRUSTED_PROXIES)
+  let given = false
+  return ({ headers, socket, log }) => {
+    if (given || headers['x-forwarded-for'] === undefined) return
+    const proxy = String(socket.remoteAddress)
+    if (trusted(proxy) || !isPrivate(proxy)) return
+    given = true
+    log.warn({ proxy }, 'X-Forwarded-For is not believed: name this address in TRUSTED_PROXIES if it is your gateway')
+  }
+}
+
 /** How far the process has come in its stop. */
 export interface Life {
   /** SIGTERM was heard: it goes on serving, but is not ready any more and keeps no connection. */
@@ -98,18 +148,22 @@ export default fp<Parts>(
     app.addHook('preClose', async () => {
       life.closing = true
     })
-    app.addHook('onRequest', async (request, reply) => setHeaders(request, reply))
+    const hint = createHint(config)
+    app.addHook('onRequest', async (request, reply) => {
+      setHeaders(request, reply)
+      hint(request)
+    })
     // Before anything can be refused, so that a page can read what is; only what is no readable request comes before.
     if (config.CORS_ORIGINS.length > 0) {
       await app.register(cors, {
         delegator: (request, done) => done(null, corsFor(config.CORS_ORIGINS, request)),
       })
     }
-    app.addHook('onRequest', async (request) => {
+    app.addHook('onRequest', async (request, reply) => {
+      const { proxied } = request.routeOptions.config
+      if (proxied) leaveBody(request, reply)
       if (life.closing) fail('UNAVAILABLE')
-      if (!hasOneHost(request)) fail('BAD_REQUEST')
-      const { expect } = request.headers
-      if (expect !== undefined && expect.toLowerCase() !== '100-continue') fail('EXPECTATION_FAILED')
+      if (!proxied) refuseUnreadable(request)
     })
     // A connection that is kept after its last answer would hold up the stop.
     app.addHook('onSend', async (_request, reply) => {

@@ -4,6 +4,9 @@ import { type Static, Type } from '@sinclair/typebox'
 export const Timestamp = Type.String({ format: 'date-time', examples: ['2026-11-24T09:30:00.000Z'] })
 export const Id = Type.String({ maxLength: 36, examples: ['019ab2c4-6f1e-7a31-9c55-2f6f0d3c1b7a'] })
 
+/** What the name of a role looks like. */
+export const ROLE = /^[a-z][a-z0-9_.-]{0,63}$/
+
 export const User = Type.Object(
   {
     id: Id,

@@ -24,6 +24,7 @@ Every error has one shape; program against its \`code\`. Messages are for people
 const TAGS = [
   { name: 'user', description: 'Register, log in, refresh, log out, and what a person may do with the own account' },
   { name: 'keys', description: 'What other services check access tokens with' },
+  { name: 'gateways', description: 'What gateways ask about the requests that they let pass' },
   { name: 'services', description: 'What other services ask about tokens, with an id and a secret of SERVICE_CLIENTS' },
   { name: 'health', description: 'What an orchestrator asks' },
 ]
