@@ -37,6 +37,10 @@ declare module 'fastify' {
   }
 }
 
+/** Whether more than nothing is to come after the head. */
+export const announcesBody = ({ headers }: FastifyRequest): boolean =>
+  headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) > 0
+
 /** How long the rest of a body that nobody waits for may still come. */
 const LINGER_MS = 1000
 
@@ -45,8 +49,9 @@ const LINGER_MS = 1000
  * connection, or the next request would be taken for the body. And nothing that comes is left unread for a while: else
  * the system would reset the connection, and the proxy might lose the answer (RFC 9112, section 9.6).
  */
-function leaveBody({ headers, raw: { socket } }: FastifyRequest, reply: FastifyReply): void {
-  if (headers['content-length'] === undefined && headers['transfer-encoding'] === undefined) return
+function leaveBody(request: FastifyRequest, reply: FastifyReply): void {
+  if (!announcesBody(request)) return
+  const { socket } = request.raw
   reply.header('connection', 'close')
   // What Node calls after the last answer on a connection.
   socket.destroySoon = () => {

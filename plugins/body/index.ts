@@ -9,15 +9,13 @@ import type { FastifyContextConfig, FastifyRequest, FastifySchemaCompiler } from
 import fp from 'fastify-plugin'
 import { Failure, type Fault, fail } from '../../schemas/errors.ts'
 import { formats } from '../../schemas/identifiers.ts'
+import { announcesBody } from '../headers.ts'
 import { parseForm } from './form.ts'
 import { parseJson } from './json.ts'
 
 /** Where a body is optional, it stands in for the token: with a token none is taken. */
 const takesBody = ({ routeOptions: { schema, config }, session }: FastifyRequest) =>
   schema?.body !== undefined && !(config.bodyOptional && session)
-
-const isEmpty = ({ headers }: FastifyRequest) =>
-  headers['transfer-encoding'] === undefined && Number(headers['content-length'] ?? 0) === 0
 
 declare module 'fastify' {
   interface FastifyContextConfig {
@@ -126,7 +124,7 @@ export default fp(
     )
     app.addHook('preParsing', async (request) => {
       // Where no body is taken or there is none, its type does not matter either, not even one that cannot be read.
-      if (!takesBody(request) || isEmpty(request)) delete request.headers['content-type']
+      if (!takesBody(request) || !announcesBody(request)) delete request.headers['content-type']
     })
     app.addHook('preValidation', async (request) => {
       if (takesBody(request) && request.body === undefined && !request.routeOptions.config.bodyOptional)
