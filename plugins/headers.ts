@@ -7,7 +7,7 @@ import { randomUUID } from 'node:crypto'
 import type { IncomingMessage } from 'node:http'
 import { isIP } from 'node:net'
 import cors, { type FastifyCorsOptions } from '@fastify/cors'
-import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import type { FastifyBaseLogger, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 import type { Config } from '../config.ts'
 import type { Parts } from '../parts.ts'
@@ -112,10 +112,10 @@ const isPrivate = trustedProxies([
 ])
 
 /** Says once, where a gateway's word on the client's address is not believed, which setting would change that. */
-function createHint(config: Config): (request: FastifyRequest) => void {
+export function createHint(config: Pick<Config, 'TRUSTED_PROXIES'>, log: Pick<FastifyBaseLogger, 'warn'>) {
   const trusted = trustedProxies(config.TRUSTED_PROXIES)
   let given = false
-  return ({ headers, socket, log }) => {
+  return ({ headers, socket }: Pick<FastifyRequest, 'headers' | 'socket'>): void => {
     if (given || headers['x-forwarded-for'] === undefined) return
     const proxy = String(socket.remoteAddress)
     if (trusted(proxy) || !isPrivate(proxy)) return
@@ -153,7 +153,7 @@ export default fp<Parts>(
     app.addHook('preClose', async () => {
       life.closing = true
     })
-    const hint = createHint(config)
+    const hint = createHint(config, app.log)
     app.addHook('onRequest', async (request, reply) => {
       setHeaders(request, reply)
       hint(request)

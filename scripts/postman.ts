@@ -31,6 +31,7 @@ const OWN_ORDER: Record<string, string> = {
   user:
     'register login me rename refresh changePassword login sessions endSession ' +
     'logoutByPost login logout login deleteAccount',
+  gateways: 'register verify',
   services: 'register introspect revoke revocations',
 }
 
@@ -70,6 +71,7 @@ const CHECKS: Record<string, string> = {
   sessions: 'pm.expect(pm.response.json().sessions.filter(({ current }) => current)).to.have.length(1)',
   introspect: 'pm.expect(pm.response.json().active).to.eql(true)',
   revocations: "pm.expect(pm.response.json().sessions).to.be.an('array')",
+  verify: "pm.expect(pm.response.headers.get('X-Auth-User-Id')).to.be.a('string')",
   logout: "pm.expect(pm.response.json().result).to.eql('success')",
 }
 

@@ -23,6 +23,10 @@ export interface Route {
   method: string
   url: string
   access: string
+  /** It is one of the methods by which the same is asked as by GET. */
+  hidden: boolean
+  /** Asked by gateways, it looks at no body. */
+  proxied: boolean
   /** Its body is a form. */
   form: boolean
   fields: Field[]
@@ -71,7 +75,9 @@ function describe({ config, schema = {} }: RouteOptions, method: string, url: st
     .map(Number)
     .filter((status) => status < 400)
   const form = config?.bodyType === 'form'
-  return { call, method, url, access: config?.access ?? 'session', form, fields, branches, successes }
+  const { access = 'session', proxied = false } = config ?? {}
+  const hidden = (schema as { hide?: boolean }).hide ?? false
+  return { call, method, url, access, hidden, proxied, form, fields, branches, successes }
 }
 
 const PARAMETER = /:(\w+)|\*/g
@@ -131,7 +137,7 @@ const FORMS: Record<string, (make: () => string) => string> = {
 
 function wellFormedValue({ name, schema }: Field, turn: number, make: Make): unknown {
   if (schema.enum) return schema.enum[turn % schema.enum.length]
-  if (schema.pattern && schema.examples) return schema.examples[0]
+  if ((schema.pattern || schema.type === 'array') && schema.examples) return schema.examples[0]
   const { type, format = 'none', pattern, minLength = 0, maxLength = Number.POSITIVE_INFINITY } = schema
   const text = type === 'string' && pattern === undefined && FORMS[format]?.(() => make(name))
   if (!text || text.length < minLength || text.length > maxLength) notUnderstood(name, schema)

@@ -30,7 +30,10 @@ const HEADERS: Record<string, Response['headers']> = {
 }
 
 /** What a reader wants to see first, in the order in which a person does it. The rest follows as it comes. */
-const FIRST = ['register', 'login', 'me', 'refresh', 'password', 'sessions', 'sessions/{id}', 'logout', 'delete']
+const FIRST = [
+  ...['register', 'login', 'me', 'refresh', 'password', 'sessions', 'sessions/{id}', 'logout'],
+  ...['/auth/verify', 'delete'],
+]
 const place = (path: string) => FIRST.indexOf(path.replace('/user/', '')) + 1 || FIRST.length + 1
 
 /** Finishes what @fastify/swagger has made of the routes: their schemas stand inline, over and over. */

@@ -1,5 +1,7 @@
 /** CORS: the pages of CORS_ORIGINS may read what is answered, whatever it is; no other page may. */
+import type { Socket } from 'node:net'
 import t from 'tap'
+import { createHint } from '../../plugins/headers.ts'
 import { createEngine } from '../engines.ts'
 import { type Answer, PASSWORD, startApp } from '../helper.ts'
 
@@ -87,3 +89,45 @@ t.test('without CORS_ORIGINS no page may', async (t) => {
   t.strictSame(corsOf(answer), {})
   t.equal(answer.headers.vary, undefined)
 })
+
+t.test('a private peer whose X-Forwarded-For is not believed is named once, with the setting', async (t) => {
+  const cases: [peer: string, proxies: string, forwarded: boolean, named: boolean][] = [
+    ['10.1.2.3', '', true, true],
+    ['172.16.0.1', '', true, true],
+    ['192.168.1.1', '', true, true],
+    ['100.64.0.1', '', true, true],
+    ['127.0.0.1', '', true, true],
+    ['169.254.1.1', '', true, true],
+    ['::1', '', true, true],
+    ['::ffff:10.1.2.3', '', true, true],
+    ['fd00::1', '', true, true],
+    ['fe80::1', '', true, true],
+    ['10.1.2.3', '10.2.0.0/16', true, true],
+    ['10.1.2.3', '10.1.0.0/16', true, false],
+    ['10.1.2.3', '', false, false],
+    ['172.32.0.1', '', true, false],
+    ['198.51.100.1', '', true, false],
+    ['2001:db8::1', '', true, false],
+  ]
+  for (const [remoteAddress, TRUSTED_PROXIES, forwarded, named] of cases) {
+    const warnings: unknown[][] = []
+    const hint = createHint({ TRUSTED_PROXIES: TRUSTED_PROXIES.split(',').filter(Boolean) }, log(warnings))
+    const headers = forwarded ? { 'x-forwarded-for': '198.51.100.1' } : {}
+    for (let round = 0; round < 3; round++) hint({ headers, socket: { remoteAddress } as Socket })
+    const line = [{ proxy: remoteAddress }, /TRUSTED_PROXIES/]
+    t.match(warnings, named ? [line] : [], `${remoteAddress} ${TRUSTED_PROXIES} ${forwarded}`)
+    t.equal(warnings.length, Number(named))
+  }
+
+  const app = await startApp(t, createEngine(t, 'sqlite'), { TRUSTED_PROXIES: '10.2.0.0/16' })
+  const warnings: unknown[][] = []
+  Object.assign(app.server.log, log(warnings))
+  for (const remoteAddress of ['198.51.100.1', '10.2.0.1', '10.1.0.1', '10.1.0.2', '198.51.100.1'])
+    await app.server.inject({ url: '/nowhere', remoteAddress, headers: { 'x-forwarded-for': '198.51.100.1' } })
+  t.strictSame(
+    warnings.map(([told]) => told),
+    [{ proxy: '10.1.0.1' }],
+  )
+})
+
+const log = (warnings: unknown[][]) => ({ warn: (...args: unknown[]) => void warnings.push(args) })
