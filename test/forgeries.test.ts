@@ -18,8 +18,9 @@ import { ROOT } from './process.ts'
 const PROTECTED = readFileSync(join(ROOT, 'test/surface.txt'), 'utf8')
   .split('\n')
   .map((line) => line.split(/ +/))
-  .filter(([method, , access]) => method !== 'HEAD' && ['token', 'session', 'either'].includes(access!))
-  .map(([methods, url]) => ({ method: methods!.split(',')[0] as 'GET', url: url!.replace(':id', 'x') }))
+  // The many other methods of /auth/verify have a test of their own.
+  .filter(([method, , access]) => !/^(HEAD|OTHERS)$/.test(method!) && /^(token|session|either)$/.test(access ?? ''))
+  .map(([method, url]) => ({ method: method as 'GET', url: url!.replace(':id', 'x') }))
 
 async function start(t: Test) {
   const app = await startApp(t, createEngine(t, 'sqlite'))
