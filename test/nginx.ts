@@ -21,14 +21,18 @@ export interface Nginx {
   port: number
 }
 
-/** Starts nginx in front of the service on this port. Gone when the test ends. */
-export async function startNginx(t: Test, latchkeyPort: number): Promise<Nginx> {
+/** Starts nginx in front of the instances on these ports, on a port of its own. Gone when the test ends. */
+export async function startNginx(t: Test, latchkeyPorts: number | number[], ownPort?: number): Promise<Nginx> {
   const folder = await mkdtemp(join(tmpdir(), 'latchkey-nginx-'))
   t.teardown(() => rm(folder, { recursive: true, force: true }))
-  const port = await freePort()
+  const port = ownPort ?? (await freePort())
   const site = fill(readFileSync(TEMPLATE, 'utf8'), {
     LISTEN: `127.0.0.1:${port}`,
-    LATCHKEY: `127.0.0.1:${latchkeyPort}`,
+    // As somebody writes it who has two instances: a line each.
+    LATCHKEY: [latchkeyPorts]
+      .flat()
+      .map((one) => `127.0.0.1:${one}`)
+      .join(';\n  server '),
   })
   writeFileSync(join(folder, 'latchkey.conf'), site)
   writeFileSync(join(folder, 'nginx.conf'), frame(folder))

@@ -1,4 +1,4 @@
-/** docs/operating.md, by its own commands: back-up and restore on both engines, and a SECRET that is changed. */
+/** docs/operating.md, by its own commands: back-up and restore on both engines. */
 import { execFile } from 'node:child_process'
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -6,7 +6,6 @@ import { join } from 'node:path'
 import { promisify } from 'node:util'
 import t, { type Test } from 'tap'
 import { PASSWORD } from './helper.ts'
-import { createDatabase } from './mariadb.ts'
 import { bearer, listening, node, ROOT, register, type Service, settingsOf } from './process.ts'
 
 const skip = process.env.TEST_MYSQL_URL ? false : 'no MariaDB server'
@@ -104,39 +103,4 @@ t.test('a restored dump on MariaDB, with all sessions ended', { skip }, async (t
   const { username: lost } = late.user
   t.match(await service.ask('POST /user/login', { username: lost, password: PASSWORD }), { status: 401 })
   await stop(service)
-})
-
-t.test('SECRET changes while two instances run, and no token is lost', { skip }, async (t) => {
-  const url = await createDatabase(process.env.TEST_MYSQL_URL!)
-  const [old, next] = ['the old secret has more than thirty-two bytes', 'the new secret has more than thirty-two bytes']
-  const settings = (SECRET: string) => ({ ...settingsOf(url), ...SETTINGS, SECRET })
-  const start = async (SECRET: string) => listening(node(t, ['dist/server.js'], settings(SECRET)))
-  const instances = await Promise.all([start(old), start(old)])
-  const ann = await register(instances[0]!.ask)
-  let tokens = ann
-  const goesOn = async (first = ann) => {
-    for (const { ask } of instances) {
-      const answer = await ask('POST /user/refresh', { refresh_token: tokens.refresh_token })
-      t.equal(answer.status, 200)
-      tokens = answer.body
-      for (const other of instances)
-        for (const one of [first, tokens])
-          t.match(await other.ask('GET /user/me', undefined, bearer(one)), { status: 200 })
-    }
-  }
-  const restart = async (secret: string, index: number) => {
-    await stop(instances[index]!)
-    instances[index] = await start(secret)
-    await goesOn()
-  }
-  for (const secret of [`${old},${next}`, `${next},${old}`]) for (const index of [0, 1]) await restart(secret, index)
-  const reseal = node(t, ['dist/cli.js', 'keys', 'reseal'], settings(`${next},${old}`))
-  t.equal(await reseal.ended, 0)
-  t.match(reseal.stdout(), /^2 of 2 keys were sealed anew/)
-  await goesOn()
-  for (const index of [0, 1]) await restart(next, index)
-  await Promise.all(instances.map(stop))
-  const refused = node(t, ['dist/server.js'], settings(old))
-  t.equal(await refused.ended, 1)
-  t.match(refused.stderr(), /does not open under SECRET/, 'the old one opens nothing any more')
 })

@@ -21,13 +21,9 @@ const REPORTS = '.tap/test-results'
 
 /** What a second Node.js would not judge in another way: documents, files for other programs, whole sweeps of the surface. */
 const ONCE = [
-  ...['browser', 'canary', 'docs', 'examples', 'openapi', 'operating', 'postman', 'reviewed'],
-  ...['plugins/body', 'plugins/clients', 'routes/metadata'],
-  ...['caches', 'libraries'],
-  ...['services'],
-  ...['verifier/package'],
-  ...['plugins/keys/life', 'commands/keys'],
-  ...['deploy/compose', 'deploy/kubernetes', 'deploy/nginx'],
+  ...['browser', 'caches', 'canary', 'docs', 'examples', 'libraries', 'load', 'openapi', 'operating', 'postman'],
+  ...['reviewed', 'services', 'commands/keys', 'plugins/body', 'plugins/clients', 'plugins/keys/life'],
+  ...['routes/metadata', 'verifier/package', 'deploy/compose', 'deploy/kubernetes', 'deploy/nginx'],
 ].map((name) => `test/${name}.test.ts`)
 
 interface Result {
