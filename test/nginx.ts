@@ -1,57 +1,47 @@
 // A private nginx in front of a service of the test: the configuration that we ship (deploy/nginx/), with ports put in.
 
-import { spawn } from 'node:child_process'
-import { once } from 'node:events'
 import { readFileSync, writeFileSync } from 'node:fs'
 import { mkdtemp, rm } from 'node:fs/promises'
-import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { setTimeout as pause } from 'node:timers/promises'
 import type { Test } from 'tap'
-import { freePort, killWithUs } from './mariadb.ts'
+import { launch } from './launch.ts'
+import { freePort } from './mariadb.ts'
 import { ROOT } from './process.ts'
 import { need } from './programs.ts'
 
-const TEMPLATE = join(ROOT, 'deploy/nginx/latchkey.conf.template')
+const TEMPLATES = join(ROOT, 'deploy/nginx')
 
 export interface Nginx {
-  /** `http://127.0.0.1:PORT`; the service is there at / and under /latchkey/. */
+  /** `http://127.0.0.1:PORT`; where it protects nothing, the service is there at / and under /latchkey/. */
   origin: string
   port: number
 }
 
-/** Starts nginx in front of the instances on these ports, on a port of its own. Gone when the test ends. */
-export async function startNginx(t: Test, latchkeyPorts: number | number[], ownPort?: number): Promise<Nginx> {
+interface Choices {
+  /** Where the service lies that this nginx protects. */
+  app?: number
+  /** Where nginx is to listen. */
+  port?: number
+}
+
+/** Starts nginx in front of the instances on these ports, and of another service that it protects. Gone when the test ends. */
+export async function startNginx(t: Test, latchkey: number | number[], choices: Choices = {}): Promise<Nginx> {
   const folder = await mkdtemp(join(tmpdir(), 'latchkey-nginx-'))
   t.teardown(() => rm(folder, { recursive: true, force: true }))
-  const port = ownPort ?? (await freePort())
-  const site = fill(readFileSync(TEMPLATE, 'utf8'), {
+  const { app, port = await freePort() } = choices
+  const template = app === undefined ? 'latchkey.conf.template' : 'protected.conf.template'
+  // As somebody writes it who has two instances: a line each.
+  const servers = [latchkey].flat().map((one) => `127.0.0.1:${one}`)
+  const site = fill(readFileSync(join(TEMPLATES, template), 'utf8'), {
     LISTEN: `127.0.0.1:${port}`,
-    // As somebody writes it who has two instances: a line each.
-    LATCHKEY: [latchkeyPorts]
-      .flat()
-      .map((one) => `127.0.0.1:${one}`)
-      .join(';\n  server '),
+    LATCHKEY: servers.join(';\n  server '),
+    APP: `127.0.0.1:${app}`,
   })
   writeFileSync(join(folder, 'latchkey.conf'), site)
   writeFileSync(join(folder, 'nginx.conf'), frame(folder))
 
-  const child = spawn(need('nginx'), ['-c', join(folder, 'nginx.conf')], { stdio: ['ignore', 'ignore', 'pipe'] })
-  killWithUs(child)
-  let complaints = ''
-  child.stderr.setEncoding('utf8').on('data', (text) => {
-    complaints += text
-  })
-  const ended = once(child, 'close')
-  t.teardown(() => {
-    child.kill('SIGTERM')
-    return ended
-  })
-  while (!(await listens(port))) {
-    if (child.exitCode !== null) throw new Error(`nginx did not start:\n${complaints}`)
-    await pause(20)
-  }
+  await launch(t, [need('nginx'), '-c', join(folder, 'nginx.conf')], port)
   return { origin: `http://127.0.0.1:${port}`, port }
 }
 
@@ -77,14 +67,4 @@ function frame(folder: string): string {
       include ${folder}/latchkey.conf;
     }
   `
-}
-
-async function listens(port: number): Promise<boolean> {
-  const socket = connect(port, '127.0.0.1')
-  const open = await once(socket, 'connect').then(
-    () => true,
-    () => false,
-  )
-  socket.destroy()
-  return open
 }

@@ -12,5 +12,5 @@ echo '  mode http'
 for file in "$1"/*.pem; do
   # An empty folder would be a gateway that lets nobody in.
   [ -e "$file" ] || { echo "There is no key in $1." >&2; exit 1; }
-  echo "  http-request deny if { str(),jwt_verify(txn.alg,\"$file\") -m int 1 }"
+  echo "  http-request deny if { str(),jwt_verify(\"ES256\",\"$file\") -m int 1 }"
 done

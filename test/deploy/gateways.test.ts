@@ -1,0 +1,353 @@
+/**
+ * The recipes in deploy/ with the real programs: one list of what each of them has to do, in front of Latchkey and of an
+ * app that they protect by its /auth/verify.
+ */
+import { createPrivateKey, generateKeyPairSync, sign } from 'node:crypto'
+import { once } from 'node:events'
+import { createServer, request } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { text } from 'node:stream/consumers'
+import t, { type Test } from 'tap'
+import { ERRORS } from '../../schemas/errors.ts'
+import { createEngine } from '../engines.ts'
+import { type App, GATEWAYS, type Jwks, startProtected, startWire } from '../gateway.ts'
+import { claimsOf, headerOf, PASSWORD, type Person, startApp } from '../helper.ts'
+import { skipWithout } from '../programs.ts'
+import { exchange, listen, openWire } from '../raw.ts'
+
+const latchkey = await startApp(t, createEngine(t, 'sqlite'), { TRUSTED_PROXIES: '127.0.0.1' })
+const latchkeyPort = await listen(latchkey.server)
+const jwks: Jwks = (await latchkey.anon.get('/.well-known/jwks.json')).body
+const issuer = latchkey.config.ISSUER
+
+const ann = await latchkey.register('ann')
+await latchkey.register('eve')
+await latchkey.sql("UPDATE users SET roles = 'admin editor' WHERE username = 'eve'")
+const eve = await latchkey.login('eve')
+
+/** A token that is dead now. */
+async function expired(): Promise<string> {
+  latchkey.clock.time -= 3_600_000
+  const { tokens } = await latchkey.login('ann')
+  latchkey.clock.time += 3_600_000
+  return tokens.access_token
+}
+
+type Headers = Record<string, string | string[]>
+
+interface Answer {
+  status: number
+  headers: NodeJS.Dict<string | string[]>
+  text: string
+}
+
+/** One request as Node.js sends it, with the address as it stands. */
+async function send(
+  port: number,
+  method: string,
+  path: string,
+  headers: Headers = {},
+  body?: string[],
+): Promise<Answer> {
+  // Any address of the loopback network will do; the gateway has another one.
+  const sending = request({ port, host: '127.0.0.1', localAddress: '127.0.0.2', method, path, headers, agent: false })
+  for (const part of body ?? []) sending.write(part)
+  sending.end()
+  const [response] = await once(sending, 'response')
+  return { status: response.statusCode, headers: response.headers, text: await text(response) }
+}
+
+const bearer = ({ tokens }: Person) => ({ authorization: `Bearer ${tokens.access_token}` })
+
+/** As a framework has names that makes no difference between - and _ and the like. */
+const plain = (name: string) => name.toLowerCase().replace(/[^a-z0-9]/g, '-')
+
+/** Each identity that the app could take for the service's, by whatever spelling it had. */
+function identities(app: App): Record<string, string[]> {
+  const found: Record<string, string[]> = {}
+  for (const [name, value] of app.seen.at(-1)!.headers)
+    if (plain(name).startsWith('x-auth') && value !== '') found[plain(name)] = [...(found[plain(name)] ?? []), value]
+  return found
+}
+
+function identityOf({ tokens }: Person): Record<string, string[]> {
+  const { sub, sid, roles } = claimsOf(tokens.access_token)
+  const own = { 'x-auth-user-id': [sub], 'x-auth-session-id': [sid] }
+  return roles.length > 0 ? { ...own, 'x-auth-roles': [roles.join()] } : own
+}
+
+/** What somebody says who wants to be taken for another. */
+const LIES: Headers[] = [
+  { 'X-Auth-User-Id': 'mine', 'X-Auth-Session-Id': 'mine', 'X-Auth-Roles': 'admin' },
+  { 'x-auth-user-id': ['mine', 'theirs'], 'x-auth-roles': ['admin', 'root'] },
+  { 'X-AUTH-USER-ID': 'mine', 'X-AUTH-ROLES': 'admin' },
+  { x_auth_user_id: 'mine', X_Auth_Session_Id: 'mine', x_auth_roles: 'admin' },
+  { 'X.Auth.User.Id': 'mine', 'X.Auth.Session.Id': 'mine', 'x.auth.roles': 'admin' },
+  { 'X-Auth_User.Id': 'mine', 'X_Auth-Roles': 'admin', 'x.auth-session_id': 'mine' },
+  { 'X-Auth-User-Id': '', 'X-Auth-Roles': '' },
+]
+
+/** Addresses that are, for one or the other reader, something else than they seem. */
+const ODD = [
+  ...['/a/..;/app', '/a/%2e%2e/app', '//app', '/user/../app', '/user/%2e%2e/app', '/user/..%2fapp', '/user/..;/app'],
+  ...['/user/%2e%2e%2fapp', '/user//../app', '/user/.%2e/app', '/user\\..\\app', '/user/..%5capp', '//user/../app'],
+  ...['/.well-known/jwks.json/../../app', '/.well-known/jwks.json/..;/app', '/.well-known/jwks.json%2f..%2fapp'],
+  ...[
+    '/.well-known/jwks.json;/app',
+    '/.well-known/jwks.json/',
+    '/.well-known/jwks.json%00',
+    '/user%2fapp',
+    '/%75ser/../app',
+  ],
+  ...[
+    '/USER/login',
+    '/user',
+    '/userx',
+    '/user;/app',
+    '/app%00',
+    '/app%0d%0aX-Auth-User-Id:%20mine',
+    '/%2e%2e/app',
+    '/./app',
+  ],
+  ...[
+    'http://evil.example/app',
+    'http://evil.example//user/../app',
+    'http://127.0.0.1/user/..;/app',
+    '/_latchkey/verify',
+  ],
+  ...[
+    '/auth/verify',
+    '/auth/verify?x',
+    '/oauth/introspect',
+    '/.well-known/revocations',
+    '/health/ready',
+    '/docs/json',
+    '/?/user/',
+  ],
+]
+
+/** Spellings of what only those with the role may ask for. */
+const ADMIN = [
+  ...[
+    '/admin',
+    '/admin/',
+    '/admin/x',
+    '/admin?x',
+    '/%61dmin/x',
+    '/x/../admin/x',
+    '/x/..;/admin/x',
+    '//admin/x',
+    '/./admin/x',
+  ],
+  ...[
+    '/admin;x/y',
+    '/x/%2e%2e/admin',
+    '/%2fadmin',
+    '/admin%2fx',
+    '/x\\..\\admin',
+    '/.;/admin',
+    '/;/admin',
+    '/%61%64min',
+  ],
+  ...['http://evil.example/admin/x', 'http://evil.example//admin', '/%5cadmin', '/x/.%2e/admin', '/admin%3bx'],
+]
+
+const HELLO =
+  'GET /socket HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n'
+
+for (const [name, startGateway] of Object.entries(GATEWAYS)) {
+  t.test(name, { skip: skipWithout(name as keyof typeof GATEWAYS) }, async (t) => {
+    const app = await startProtected(t)
+    const wire = await startWire(t, latchkeyPort)
+    const port = await startGateway(t, { latchkey: wire.port, app: app.port, issuer, jwks })
+    const ask = (method: string, path: string, headers?: Headers, body?: string[]) =>
+      send(port, method, path, headers, body)
+
+    /** Nothing of this came to the app. */
+    async function keptOut(t: Test, what: string, asking: Promise<{ status: number } | undefined>, statuses: number[]) {
+      const before = app.seen.length
+      const answer = await asking
+      t.ok(statuses.includes(answer!.status), `${what}: ${answer!.status}`)
+      t.equal(app.seen.length, before, `${what} does not come to the app`)
+    }
+
+    await t.test('the app sees who it is, and no word of the client on that', async (t) => {
+      for (const person of [ann, eve]) {
+        for (const lies of [{}, ...LIES]) {
+          const { status, headers } = await ask('GET', '/x?y=1&role=nosuch', { ...bearer(person), ...lies })
+          t.match({ status, headers }, { status: 200, headers: { 'x-app': 'yes' } })
+          t.strictSame(identities(app), identityOf(person), JSON.stringify(lies))
+          t.equal(app.seen.at(-1)!.url, '/x?y=1&role=nosuch')
+        }
+      }
+      // Names in Connection are for the next hop alone; what the gateway has set is not the client's to take away.
+      const connection = 'close, X-Auth-User-Id, X-Auth-Roles, X-Auth-Session-Id'
+      const sent = `GET /x HTTP/1.1\r\nHost: a\r\nAuthorization: ${bearer(eve).authorization}\r\nConnection: ${connection}\r\n\r\n`
+      t.match(await exchange(port, sent), { status: 200 })
+      t.strictSame(identities(app), identityOf(eve))
+    })
+
+    await t.test('odd addresses get in nowhere without a token', async (t) => {
+      for (const path of ODD)
+        for (const more of [
+          '',
+          'Origin: https://a.example\r\n',
+          'X-Original-URI: /user/me\r\nX-Forwarded-Uri: /user/me\r\n',
+        ])
+          for (const method of ['GET', 'POST', 'OPTIONS']) {
+            const asking = exchange(port, `${method} ${path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n${more}\r\n`)
+            await keptOut(t, `${method} ${path}`, asking, [400, 401, 404, 405])
+          }
+    })
+
+    await t.test('a role, in every spelling of the address', async (t) => {
+      for (const path of ADMIN) {
+        const asking = exchange(
+          port,
+          `GET ${path} HTTP/1.1\r\nHost: a\r\nAuthorization: ${bearer(ann).authorization}\r\n\r\n`,
+        )
+        await keptOut(t, path, asking, [400, 403])
+      }
+      await keptOut(t, 'a query of the own', ask('GET', '/admin?role=editor', bearer(ann)), [403])
+      const refused = await ask('GET', '/admin/x', { ...bearer(ann), 'accept-language': 'ko' })
+      t.match(JSON.parse(refused.text), { code: 'FORBIDDEN', message: ERRORS.FORBIDDEN.ko })
+      await keptOut(t, 'nobody', ask('GET', '/admin/x'), [401])
+      for (const path of ['/admin', '/admin/x?role=nosuch'])
+        t.match(await ask('GET', path, bearer(eve)), { status: 200 })
+      t.strictSame(identities(app), identityOf(eve))
+    })
+
+    await t.test('a refusal is as Latchkey has it', async (t) => {
+      const dead = { authorization: `Bearer ${await expired()}` }
+      const cases: [headers: Record<string, string>, code: keyof typeof ERRORS][] = [
+        [{}, 'UNAUTHENTICATED'],
+        [{ authorization: 'Basic eA==' }, 'UNAUTHENTICATED'],
+        [{ authorization: 'Bearer x' }, 'INVALID_TOKEN'],
+        [{ authorization: `${bearer(ann).authorization}x` }, 'INVALID_TOKEN'],
+        [dead, 'TOKEN_EXPIRED'],
+      ]
+      for (const [headers, code] of cases) {
+        const answer = await ask('GET', '/x', headers)
+        const own = await latchkey.anon.get('/user/me', headers)
+        t.match(
+          answer,
+          { status: 401, headers: { 'www-authenticate': own.headers['www-authenticate'] as string } },
+          code,
+        )
+        t.strictSame(JSON.parse(answer.text), own.body, code)
+        t.match(answer.headers, { 'x-request-id': /^[\w.-]{1,64}$/, 'cache-control': 'no-store' })
+        await keptOut(t, code, ask('POST', '/x', headers, ['a body']), [401])
+        const head = await ask('HEAD', '/x', headers)
+        t.match({ ...head, code: own.body.code }, { status: 401, text: '', code })
+      }
+    })
+
+    await t.test('one Authorization is judged, and no other comes to the app', async (t) => {
+      const good = `Authorization: ${bearer(ann).authorization}\r\n`
+      for (const other of ['Authorization: Bearer x\r\n', `authorization: ${bearer(eve).authorization}\r\n`])
+        for (const both of [good + other, other + good]) {
+          const before = app.seen.length
+          const answer = await exchange(port, `GET /x HTTP/1.1\r\nHost: a\r\n${both}\r\n`)
+          if (app.seen.length === before) t.equal(answer!.status, 401)
+          else {
+            const tokens = app.seen.at(-1)!.headers.filter(([name]) => plain(name) === 'authorization')
+            t.equal(tokens.length, 1)
+            const claims = claimsOf(tokens[0]![1].split(' ')[1]!)
+            t.strictSame(identities(app)['x-auth-user-id'], [claims.sub])
+          }
+        }
+    })
+
+    await t.test('a session that has ended is refused at once', async (t) => {
+      const short = await latchkey.login('ann')
+      t.match(await ask('GET', '/x', bearer(short)), { status: 200 })
+      t.match(await ask('DELETE', '/user/logout', bearer(short)), { status: 200 })
+      const answer = ask('GET', '/x', bearer(short))
+      await keptOut(t, 'the ended session', answer, [401])
+      t.match(JSON.parse((await answer).text), { code: 'INVALID_TOKEN' })
+      t.match(await ask('GET', '/x', bearer(ann)), { status: 200 }, 'and no other')
+    })
+
+    await t.test('methods and bodies pass', async (t) => {
+      const large = 'x'.repeat(100_000)
+      for (const method of ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS', 'PROPFIND']) {
+        t.match(await ask(method, `/x/${method}`, bearer(ann)), { status: 200, headers: { 'x-app': 'yes' } }, method)
+        t.match(app.seen.at(-1), { method, url: `/x/${method}` })
+      }
+      for (const headers of [{ 'content-length': String(2 * large.length) }, { 'transfer-encoding': 'chunked' }]) {
+        const type = { 'content-type': 'application/json', ...headers }
+        t.match(await ask('POST', '/x', { ...bearer(ann), ...type }, [large, large]), { status: 200 })
+        t.equal(app.seen.at(-1)!.body.toString(), large + large)
+        t.ok(
+          app.seen
+            .at(-1)!
+            .headers.some(([name, value]) => plain(name) === 'content-type' && value === 'application/json'),
+        )
+      }
+      for (const status of [401, 403, 404, 500]) {
+        const answer = await ask('GET', `/status/${status}`, bearer(ann))
+        t.match(answer, { status, text: `the app's own ${status}` }, "the app's own answers are left alone")
+      }
+    })
+
+    await t.test('a WebSocket', async (t) => {
+      const socket = await openWire(port)
+      socket.send(`${HELLO}Authorization: ${bearer(ann).authorization}\r\n\r\n`)
+      t.match(await socket.next(), { status: 101, headers: { upgrade: 'websocket' } })
+      t.strictSame(identities(app), identityOf(ann))
+      // What comes now has the form of an answer, so that the wire can read it.
+      socket.send('HTTP/1.1 299 Echo\r\ncontent-length: 5\r\n\r\nhello')
+      t.match(await socket.next(), { status: 299, text: 'hello' })
+      socket.socket.destroy()
+      await keptOut(t, 'an upgrade', exchange(port, `${HELLO}\r\n`), [401])
+    })
+
+    await t.test('a preflight passes, not knowing who asks', async (t) => {
+      const preflight = { origin: 'https://app.example.com', 'access-control-request-method': 'PUT' }
+      for (const path of ['/x', '/admin/x']) {
+        for (const lies of LIES) {
+          t.match(await ask('OPTIONS', path, { ...preflight, ...lies }), { status: 200, headers: { 'x-app': 'yes' } })
+          t.match(app.seen.at(-1), { method: 'OPTIONS', url: path })
+          t.strictSame(identities(app), {})
+        }
+        for (const method of ['GET', 'POST', 'HEAD']) await keptOut(t, method, ask(method, path, preflight), [401])
+        await keptOut(t, 'no preflight', ask('OPTIONS', path), [401])
+        await keptOut(t, 'half of one', ask('OPTIONS', path, { origin: preflight.origin }), [401])
+      }
+    })
+
+    await t.test('Latchkey knows where people come from, whatever they say', async (t) => {
+      for (const headers of [{}, { 'x-forwarded-for': '203.0.113.9', forwarded: 'for=203.0.113.9' }] as Headers[]) {
+        const body = JSON.stringify({ username: 'ann', password: PASSWORD })
+        const answer = await ask('POST', '/user/login', { ...headers, 'content-type': 'application/json' }, [body])
+        const { access_token } = JSON.parse(answer.text)
+        const { body: list } = await latchkey.anon.get('/user/sessions', { authorization: `Bearer ${access_token}` })
+        t.match(list.sessions[0], { current: true, ip: '127.0.0.2' })
+      }
+      await ask('GET', '/x', { ...bearer(ann), 'x-forwarded-for': '203.0.113.9' })
+      const told = app.seen.at(-1)!.headers.filter(([name]) => plain(name) === 'x-forwarded-for')
+      t.strictSame(
+        told.map(([, value]) => value),
+        ['127.0.0.2'],
+        'the app knows it too',
+      )
+      t.strictSame(JSON.parse((await ask('GET', '/.well-known/jwks.json')).text), jwks)
+    })
+
+    await t.test('where Latchkey cannot judge, or is not there, it is 503', async (t) => {
+      latchkey.clock.time += 31_000
+      const stale = await ask('GET', '/x', bearer(ann))
+      await latchkey.advance(-31)
+      await wire.cut()
+      const away = await ask('GET', '/x', bearer(ann))
+      const admin = await ask('POST', '/admin/x', bearer(eve), ['a body'])
+      const login = await ask('POST', '/user/login', { 'content-type': 'application/json' }, ['{}'])
+      await wire.mend()
+      for (const answer of [stale, away, admin, login]) {
+        t.match(answer, { status: 503, headers: { 'retry-after': /^\d+$/, 'content-type': /^application\/json/ } })
+        t.match(JSON.parse(answer.text), { statusCode: 503, code: 'UNAVAILABLE', message: ERRORS.UNAVAILABLE.en })
+      }
+      t.match(await ask('GET', '/x', bearer(ann)), { status: 200 }, 'and is back')
+    })
+  })
+}

@@ -1,0 +1,148 @@
+// What the recipes in deploy/ are tried with: each gateway as the program that it is, with the configuration that we ship,
+// between clients and two services: Latchkey, which can be cut off, and an app that tells what it sees.
+
+import { execFileSync } from 'node:child_process'
+import { createPublicKey, type JsonWebKey } from 'node:crypto'
+import { once } from 'node:events'
+import { writeFileSync } from 'node:fs'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { createServer, type IncomingMessage } from 'node:http'
+import { type AddressInfo, connect, createServer as createForwarder, type Server, type Socket } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { buffer } from 'node:stream/consumers'
+import type { Test } from 'tap'
+import { launch } from './launch.ts'
+import { freePort } from './mariadb.ts'
+import { startNginx } from './nginx.ts'
+import { ROOT } from './process.ts'
+import { need } from './programs.ts'
+
+/** Public keys by their `kid`. */
+export type Jwks = { keys: (JsonWebKey & { kid: string })[] }
+
+interface Behind {
+  latchkey: number
+  app: number
+  issuer: string
+  jwks: Jwks
+}
+
+/** The gateways that are tried; each gives the port on which it listens. */
+export const GATEWAYS = {
+  nginx: async (t: Test, { latchkey, app }: Behind) => (await startNginx(t, latchkey, app)).port,
+  caddy: startCaddy,
+  haproxy: startHaproxy,
+}
+
+const local = (port: number) => `127.0.0.1:${port}`
+
+async function emptyFolder(t: Test): Promise<string> {
+  const folder = await mkdtemp(join(tmpdir(), 'latchkey-gateway-'))
+  t.teardown(() => rm(folder, { recursive: true, force: true }))
+  return folder
+}
+
+async function startCaddy(t: Test, { latchkey, app }: Behind): Promise<number> {
+  const folder = await emptyFolder(t)
+  const port = await freePort()
+  const own = { HOME: folder, XDG_DATA_HOME: folder, XDG_CONFIG_HOME: folder, CADDY_ADMIN: 'off' }
+  const env = { ...own, LISTEN: `:${port}`, LATCHKEY: local(latchkey), APP: local(app) }
+  const file = join(ROOT, 'deploy/caddy/Caddyfile')
+  await launch(t, [need('caddy'), 'run', '--config', file, '--adapter', 'caddyfile'], port, env)
+  return port
+}
+
+async function startHaproxy(t: Test, { latchkey, app, issuer, jwks }: Behind): Promise<number> {
+  const KEYS = await emptyFolder(t)
+  exportKeys(jwks, KEYS)
+  const keys = join(KEYS, 'keys.cfg')
+  writeFileSync(keys, execFileSync(join(ROOT, 'deploy/haproxy/keys.sh'), [KEYS]))
+  const port = await freePort()
+  const env = {
+    ...{ LISTEN: local(port), LATCHKEY: local(latchkey), APP: local(app), KEYS },
+    ...{ ISSUER: issuer, AUDIENCE: 'latchkey', LATCHKEY_LUA: join(ROOT, 'deploy/haproxy/latchkey.lua') },
+  }
+  await launch(t, [need('haproxy'), '-db', '-f', join(ROOT, 'deploy/haproxy/haproxy.cfg'), '-f', keys], port, env)
+  return port
+}
+
+/** As `latchkey keys export --pem --dir DIR` does it. */
+function exportKeys({ keys }: Jwks, folder: string): void {
+  for (const key of keys) {
+    const pem = createPublicKey({ key, format: 'jwk' }).export({ type: 'spki', format: 'pem' })
+    writeFileSync(join(folder, `${key.kid}.pem`), pem)
+  }
+}
+
+/** What the app saw of a request. */
+export interface Seen {
+  method: string
+  url: string
+  /** As they were sent, name and value in turn. */
+  headers: [name: string, value: string][]
+  body: Buffer
+}
+
+export interface App {
+  port: number
+  seen: Seen[]
+}
+
+/** The service that is protected. It answers /status/NNN with that status, upgrades to whatever is asked for, and echoes what comes then. */
+export async function startProtected(t: Test): Promise<App> {
+  const seen: Seen[] = []
+  const look = async (request: IncomingMessage, body: Buffer) => {
+    const { method = '', url = '', rawHeaders } = request
+    const pairs = rawHeaders.flatMap((name, at) =>
+      at % 2 === 0 ? [[name, rawHeaders[at + 1]!] as [string, string]] : [],
+    )
+    seen.push({ method, url, headers: pairs, body })
+  }
+  const server = createServer(async (request, response) => {
+    await look(request, await buffer(request))
+    const status = Number(/^\/status\/(\d+)/.exec(request.url!)?.[1] ?? 200)
+    const text = `the app's own ${status}`
+    response
+      .writeHead(status, { 'content-type': 'text/plain', 'content-length': text.length, 'x-app': 'yes' })
+      .end(text)
+  })
+  server.on('upgrade', async (request, socket: Socket) => {
+    await look(request, Buffer.alloc(0))
+    const head = ['HTTP/1.1 101 Switching Protocols', 'Connection: Upgrade', `Upgrade: ${request.headers.upgrade}`]
+    socket.write(`${head.join('\r\n')}\r\n\r\n`)
+    socket.on('error', () => {}).pipe(socket)
+  })
+  return { port: await listenOn(t, server), seen }
+}
+
+/** A wire to the service on this port that can be cut, and mended. */
+export async function startWire(t: Test, port: number) {
+  const sockets = new Set<Socket>()
+  const server = createForwarder((near) => {
+    const far = connect(port, '127.0.0.1')
+    for (const [one, other] of [
+      [near, far],
+      [far, near],
+    ] as const) {
+      sockets.add(one)
+      one.on('error', () => other.destroy()).on('close', () => sockets.delete(one))
+      one.pipe(other)
+    }
+  })
+  const own = await listenOn(t, server)
+  return {
+    port: own,
+    async cut() {
+      server.close()
+      for (const socket of sockets) socket.destroy()
+    },
+    mend: () => once(server.listen(own, '127.0.0.1'), 'listening'),
+  }
+}
+
+async function listenOn(t: Test, server: Server): Promise<number> {
+  await once(server.listen(0, '127.0.0.1'), 'listening')
+  t.teardown(() => server.close())
+  return (server.address() as AddressInfo).port
+}
