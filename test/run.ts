@@ -24,6 +24,7 @@ const ONCE = [
   ...['browser', 'caches', 'canary', 'docs', 'examples', 'libraries', 'load', 'openapi', 'operating', 'postman'],
   ...['reviewed', 'services', 'commands/keys', 'plugins/body', 'plugins/clients', 'plugins/keys/life'],
   ...['routes/metadata', 'verifier/package', 'deploy/compose', 'deploy/kubernetes', 'deploy/nginx'],
+  ...['deploy/gateways'],
 ].map((name) => `test/${name}.test.ts`)
 
 interface Result {
