@@ -2,7 +2,7 @@
 // between clients and two services: Latchkey, which can be cut off, and an app that tells what it sees.
 
 import { execFileSync } from 'node:child_process'
-import { createPublicKey, type JsonWebKey } from 'node:crypto'
+import { createHash, createPublicKey, type JsonWebKey } from 'node:crypto'
 import { once } from 'node:events'
 import { writeFileSync } from 'node:fs'
 import { mkdtemp, rm } from 'node:fs/promises'
@@ -60,7 +60,7 @@ async function startHaproxy(t: Test, { latchkey, app, issuer, jwks }: Behind): P
   writeFileSync(keys, execFileSync(join(ROOT, 'deploy/haproxy/keys.sh'), [KEYS]))
   const port = await freePort()
   const env = {
-    ...{ LISTEN: local(port), LATCHKEY: local(latchkey), APP: local(app), KEYS },
+    ...{ LISTEN: local(port), VERIFY: local(await freePort()), LATCHKEY: local(latchkey), APP: local(app), KEYS },
     ...{ ISSUER: issuer, AUDIENCE: 'latchkey', LATCHKEY_LUA: join(ROOT, 'deploy/haproxy/latchkey.lua') },
   }
   await launch(t, [need('haproxy'), '-db', '-f', join(ROOT, 'deploy/haproxy/haproxy.cfg'), '-f', keys], port, env)
@@ -109,8 +109,10 @@ export async function startProtected(t: Test): Promise<App> {
   })
   server.on('upgrade', async (request, socket: Socket) => {
     await look(request, Buffer.alloc(0))
-    const head = ['HTTP/1.1 101 Switching Protocols', 'Connection: Upgrade', `Upgrade: ${request.headers.upgrade}`]
-    socket.write(`${head.join('\r\n')}\r\n\r\n`)
+    const { upgrade, 'sec-websocket-key': key } = request.headers
+    const accept = createHash('sha1').update(`${key}258EAFA5-E914-47DA-95CA-C5AB0DC85B11`).digest('base64')
+    const head = ['HTTP/1.1 101 Switching Protocols', 'Connection: Upgrade', `Upgrade: ${upgrade}`]
+    socket.write([...head, `Sec-WebSocket-Accept: ${accept}`, '', ''].join('\r\n'))
     socket.on('error', () => {}).pipe(socket)
   })
   return { port: await listenOn(t, server), seen }

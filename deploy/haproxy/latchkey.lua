@@ -1,7 +1,7 @@
 -- The action `lua.latchkey QUERY` of haproxy.cfg: asks /auth/verify about the request. Where it may pass, it gets the
--- X-Auth- headers of the answer; where not, Latchkey's answer is the answer. LATCHKEY is a variable of the environment.
+-- X-Auth- headers of the answer; where not, Latchkey's answer is the answer. VERIFY is a variable of the environment.
 
-local URL = "http://" .. os.getenv("LATCHKEY") .. "/auth/verify"
+local URL = "http://" .. os.getenv("VERIFY") .. "/auth/verify"
 local IDENTITY = { "x-auth-user-id", "x-auth-session-id", "x-auth-roles" }
 -- Of a refusal.
 local PASSED_ON = {
@@ -9,7 +9,6 @@ local PASSED_ON = {
 }
 local AWAY = '{"statusCode":503,"code":"UNAVAILABLE","error":"Service Unavailable",'
   .. '"message":"The service is not available right now. Try again shortly."}'
-local TIMEOUT_MS = 2000
 
 local function first(headers, name)
   return headers and headers[name] and headers[name][0]
@@ -32,7 +31,7 @@ core.register_action("latchkey", { "http-req" }, function(txn, query)
     local value = first(asked, name)
     if value then headers[name] = { value } end
   end
-  local answer = core.httpclient():get({ url = URL .. query, headers = headers, timeout = TIMEOUT_MS })
+  local answer = core.httpclient():get({ url = URL .. query, headers = headers })
   if answer.status == 200 then
     for _, name in ipairs(IDENTITY) do
       txn.http:req_set_header(name, first(answer.headers, name) or "")
