@@ -68,7 +68,7 @@ async function startHaproxy(t: Test, { latchkey, app, issuer, jwks }: Behind): P
 }
 
 /** As `latchkey keys export --pem --dir DIR` does it. */
-function exportKeys({ keys }: Jwks, folder: string): void {
+export function exportKeys({ keys }: Jwks, folder: string): void {
   for (const key of keys) {
     const pem = createPublicKey({ key, format: 'jwk' }).export({ type: 'spki', format: 'pem' })
     writeFileSync(join(folder, `${key.kid}.pem`), pem)

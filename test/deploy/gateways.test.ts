@@ -2,9 +2,10 @@
  * The recipes in deploy/ with the real programs: one list of what each of them has to do, in front of Latchkey and of an
  * app that they protect by its /auth/verify.
  */
-import { spawnSync } from 'node:child_process'
+import { execFileSync, spawnSync } from 'node:child_process'
 import { createHmac, generateKeyPairSync, sign } from 'node:crypto'
 import { once } from 'node:events'
+import { readFileSync } from 'node:fs'
 import { createServer, request } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
@@ -13,7 +14,7 @@ import t, { type Test } from 'tap'
 import { sessionsOf } from '../../plugins/sessions/index.ts'
 import { ERRORS } from '../../schemas/errors.ts'
 import { createEngine } from '../engines.ts'
-import { type App, GATEWAYS, type Jwks, startProtected, startWire } from '../gateway.ts'
+import { type App, exportKeys, GATEWAYS, type Jwks, startProtected, startWire } from '../gateway.ts'
 import { claimsOf, PASSWORD, type Person, startApp } from '../helper.ts'
 import { ROOT } from '../process.ts'
 import { skipWithout } from '../programs.ts'
@@ -456,4 +457,22 @@ t.test('keys.sh without a key', { skip: skipWithout('haproxy') }, async (t) => {
   const { status, stderr } = spawnSync(join(ROOT, 'deploy/haproxy/keys.sh'), [t.testdir({})], { encoding: 'utf8' })
   t.equal(status, 1)
   t.match(stderr, /^There is no key in /)
+})
+
+t.test('the commands of docs/gateways.md', { skip: skipWithout('nginx', 'caddy', 'haproxy') }, async (t) => {
+  const page = readFileSync(join(ROOT, 'docs/gateways.md'), 'utf8')
+  const blocks = page.matchAll(/<!-- run by: test\/deploy\/gateways\.test\.ts -->\n\n```sh\n(.*?)```/gs)
+  const [nginx, caddy, haproxy] = [...blocks].map(([, commands]) => commands!)
+  const folder = t.testdir({ deploy: t.fixture('symlink', join(ROOT, 'deploy')), keys: {} })
+  const run = (commands: string) =>
+    execFileSync('sh', ['-ec', commands], { cwd: folder, env: { ...process.env, HOME: folder }, stdio: 'pipe' })
+
+  run(nginx!)
+  const filled = readFileSync(join(folder, 'protected.conf'), 'utf8')
+  for (const line of ['listen 8080;', 'server 127.0.0.1:3000;', 'server 127.0.0.1:8000;']) t.match(filled, line)
+  t.notMatch(filled, '${')
+  // The others would run on: here they only look at what they are given.
+  t.doesNotThrow(() => run(caddy!.replace('caddy run', 'caddy validate')))
+  exportKeys(jwks, join(folder, 'keys'))
+  t.doesNotThrow(() => run(haproxy!.replace(/^latchkey keys export .*\n/, '').replace('haproxy -f', 'haproxy -c -f')))
 })
