@@ -30,7 +30,7 @@ interface Behind {
 
 /** The gateways that are tried; each gives the port on which it listens. */
 export const GATEWAYS = {
-  nginx: async (t: Test, { latchkey, app }: Behind) => (await startNginx(t, latchkey, app)).port,
+  nginx: async (t: Test, { latchkey, app }: Behind) => (await startNginx(t, latchkey, { app })).port,
   caddy: startCaddy,
   haproxy: startHaproxy,
 }

@@ -85,7 +85,7 @@ t.test('the whole flow, and five rotations', { skip }, async (t) => {
   await startNginx(
     t,
     instances.map(({ port }) => port),
-    port,
+    { port },
   )
   const judges = await Promise.all(
     JUDGES.map(async ({ name, start }) => ({

@@ -5,7 +5,7 @@
 import { execFileSync, spawnSync } from 'node:child_process'
 import { createHmac, generateKeyPairSync, sign } from 'node:crypto'
 import { once } from 'node:events'
-import { readFileSync } from 'node:fs'
+import { chmodSync, readdirSync, readFileSync } from 'node:fs'
 import { createServer, request } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
@@ -463,9 +463,16 @@ t.test('the commands of docs/gateways.md', { skip: skipWithout('nginx', 'caddy',
   const page = readFileSync(join(ROOT, 'docs/gateways.md'), 'utf8')
   const blocks = page.matchAll(/<!-- run by: test\/deploy\/gateways\.test\.ts -->\n\n```sh\n(.*?)```/gs)
   const [nginx, caddy, haproxy] = [...blocks].map(([, commands]) => commands!)
-  const folder = t.testdir({ deploy: t.fixture('symlink', join(ROOT, 'deploy')), keys: {} })
-  const run = (commands: string) =>
-    execFileSync('sh', ['-ec', commands], { cwd: folder, env: { ...process.env, HOME: folder }, stdio: 'pipe' })
+  const { DATABASE_URL, SECRET } = latchkey.config
+  const command = `export DATABASE_URL='${DATABASE_URL}' SECRET='${SECRET}'; exec ${process.execPath} ${ROOT}dist/cli.js "$@"`
+  const folder = t.testdir({
+    deploy: t.fixture('symlink', join(ROOT, 'deploy')),
+    bin: { latchkey: `#!/bin/sh\n${command}\n` },
+    written: {},
+  })
+  chmodSync(join(folder, 'bin/latchkey'), 0o755)
+  const env = { ...process.env, HOME: folder, PATH: `${folder}/bin:${process.env.PATH}` }
+  const run = (commands: string) => execFileSync('sh', ['-ec', commands], { cwd: folder, env, stdio: 'pipe' })
 
   run(nginx!)
   const filled = readFileSync(join(folder, 'protected.conf'), 'utf8')
@@ -473,6 +480,9 @@ t.test('the commands of docs/gateways.md', { skip: skipWithout('nginx', 'caddy',
   t.notMatch(filled, '${')
   // The others would run on: here they only look at what they are given.
   t.doesNotThrow(() => run(caddy!.replace('caddy run', 'caddy validate')))
-  exportKeys(jwks, join(folder, 'keys'))
-  t.doesNotThrow(() => run(haproxy!.replace(/^latchkey keys export .*\n/, '').replace('haproxy -f', 'haproxy -c -f')))
+  t.doesNotThrow(() => run(haproxy!.replace('haproxy -f', 'haproxy -c -f')))
+  const [exported, written] = [join(folder, 'keys'), join(folder, 'written')]
+  exportKeys(jwks, written)
+  const files = (at: string) => readdirSync(at).map((name) => [name, readFileSync(join(at, name), 'utf8')])
+  t.strictSame(files(exported), files(written), 'what the command exports is what HAProxy was tried with')
 })
