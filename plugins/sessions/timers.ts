@@ -2,7 +2,6 @@
 import type { FastifyInstance } from 'fastify'
 import type { Db } from '../db/index.ts'
 import type { Keys } from '../keys/index.ts'
-import type { Sessions } from './index.ts'
 
 const POLL_MS = 1000
 const MINUTE_MS = 60_000
@@ -12,7 +11,7 @@ const CLOCKS_APART_MS = 5000
 interface Needs {
   db: Db
   now: () => number
-  sessions: Sessions
+  sessions: { poll: () => Promise<void>; ended: { forget: () => void } }
   keys: Keys
 }
 
