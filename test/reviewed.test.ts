@@ -14,7 +14,7 @@ const COMPUTED: Record<string, string> = {
 
 function defaultOf(name: string, schema: TSchema): string {
   if (COMPUTED[name]) return COMPUTED[name]
-  return Array.isArray(schema.default) ? 'none' : `\`${schema.default}\``
+  return String(schema.default) === '' ? 'none' : `\`${schema.default}\``
 }
 
 function rangeOf(schema: TSchema): string {
