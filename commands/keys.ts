@@ -48,14 +48,13 @@ function sayTable(rows: Row[]): void {
 /** `latchkey keys list`: each key, what it does, and when. */
 export const listKeys = ({ json }: { json?: true }) =>
   withKeys((keys) => {
-    const rows = keys.list().map(({ kid, alg, state, createdAt, signsAt, revokedAt, publishedUntil }) => ({
+    const rows = keys.list().map(({ kid, alg, state, createdAt, signsAt, publishedUntil }) => ({
       kid,
       alg,
       state,
       created_at: isoOf(createdAt)!,
       signs_at: isoOf(signsAt ?? undefined) ?? null,
-      // Of a revoked key: when it went.
-      published_until: isoOf(revokedAt ?? (Number.isFinite(publishedUntil) ? publishedUntil : undefined)) ?? null,
+      published_until: isoOf(Number.isFinite(publishedUntil) ? publishedUntil : undefined) ?? null,
     }))
     if (json) sayJson({ keys: rows })
     else sayTable(rows)
@@ -75,13 +74,8 @@ export const rotateKeys = () =>
 /** `latchkey keys revoke KID`. */
 export const revokeKey = (kid: string) =>
   withKeys(async (keys) => {
-    const revoked = await keys.revoke(kid)
-    if (revoked === undefined) throw new Error(`There is no key ${kid}. See latchkey keys list.`)
-    say(
-      revoked
-        ? `Key ${kid} is revoked: within 2 s no instance takes its tokens any more. Key ${keys.current().kid} signs.`
-        : `Key ${kid} was revoked before.`,
-    )
+    if (!(await keys.revoke(kid))) throw new Error(`There is no key ${kid}. See latchkey keys list.`)
+    say(`Key ${kid} is gone: within 2 s no instance takes its tokens any more. Key ${keys.current().kid} signs.`)
   })
 
 /** `latchkey keys reseal`. */

@@ -16,10 +16,13 @@ interface Needs extends Pick<Parts, 'config' | 'now' | 'newId'> {
   keys: Keys
 }
 
+type Subject = Pick<AccessClaims, 'sub' | 'sid' | 'roles' | 'iat' | 'exp'>
+
 function createAccessTokens({ jwt, keys, config, now, newId }: Needs) {
   return {
-    /** A token of a session, good from `iat` to `exp`, in seconds since 1970. */
-    issue({ sub, sid, roles, iat, exp }: Pick<AccessClaims, 'sub' | 'sid' | 'roles' | 'iat' | 'exp'>): string {
+    /** A token of a session, good from `iat` to `exp`, in seconds since 1970. Throws UNAVAILABLE where it is not known which key signs. */
+    async issue({ sub, sid, roles, iat, exp }: Subject): Promise<string> {
+      await keys.set?.renew()
       const claims: AccessClaims = {
         iss: config.ISSUER,
         sub,
@@ -42,7 +45,10 @@ function createAccessTokens({ jwt, keys, config, now, newId }: Needs) {
       if (!keys.set && 'kid' in header) fail('INVALID_TOKEN')
       await checkSignature(token)
       const expected = { issuer: config.ISSUER, audience: config.AUDIENCE, now: now() }
-      return isRight(payload, expected) ? payload : fail('INVALID_TOKEN')
+      if (!isRight(payload, expected)) return fail('INVALID_TOKEN')
+      // A key that went from the list has no living token, but dead ones, whose clients are to learn that they may refresh.
+      if (keys.set && !keys.set.isPublished(header.kid) && now() < payload.exp * 1000) fail('INVALID_TOKEN')
+      return payload
     },
   }
 

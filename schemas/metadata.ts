@@ -35,11 +35,10 @@ export type Metadata = Static<typeof Metadata>
 export const METADATA_CACHE = 'public, max-age=300'
 
 /**
- * The document. Its addresses are those of the issuer, under its path, and so those of the gateway. `published` are the
- * public keys: where the algorithm has been changed, tokens by a key of the other one are good too, for a while.
+ * The document. Its addresses are those of the issuer, under its path, and so those of the gateway. `algorithms` are those of
+ * all tokens that may live: where the algorithm has been changed, tokens by a key of the other one are good too, for a while.
  */
-export function metadataOf(config: Config, published: { alg: string }[]): Metadata {
-  const { ISSUER, JWT_ALG } = config
+export function metadataOf({ ISSUER }: Config, algorithms: string[]): Metadata {
   const base = ISSUER.replace(/\/$/, '')
   return {
     issuer: ISSUER,
@@ -50,7 +49,7 @@ export function metadataOf(config: Config, published: { alg: string }[]): Metada
     revocation_endpoint_auth_methods_supported: SERVICE_AUTH,
     response_types_supported: [],
     grant_types_supported: [],
-    id_token_signing_alg_values_supported: [...new Set([JWT_ALG, ...published.map(({ alg }) => alg)])],
+    id_token_signing_alg_values_supported: algorithms,
   }
 }
 

@@ -19,14 +19,14 @@ export type Mint = ReturnType<typeof mintOf>
 export function mintOf(app: TestApp, token: string) {
   const [head = '', payload = '', signature = ''] = token.split('.')
   const [header, claims] = [headerOf(token), claimsOf(token)]
-  const keys = keysOf(app.server)
-  const { privatePem, publicPem, kid } = keys.set!.current()
+  const set = keysOf(app.server).set!
+  const { privatePem, publicPem, kid } = set.current()
   const seal = (text: string) => `${text}.${es256(text, privatePem)}`
   const make = (changedHeader: object, changedClaims: object) =>
     seal(`${encode({ ...header, ...changedHeader })}.${encode({ ...claims, ...changedClaims })}`)
   /** The same with header and payload by their text. */
   const spell = (header: string | Buffer, payload: string | Buffer) => seal(`${raw(header)}.${raw(payload)}`)
-  const published = keys.published()
+  const published = set.published().map(({ publicJwk }) => publicJwk)
   const secrets = app.config.SECRET
   return {
     ...{ token, head, payload, signature, header, claims, kid, published, secrets },

@@ -12,7 +12,6 @@ export interface StoredKey {
   createdAt: number
   /** From when on it signs; null where it is only published. */
   signsAt: number | null
-  revokedAt: number | null
   /** The longest life of an access token that any instance signs with it, in seconds. */
   tokenTtl: number
 }
@@ -21,20 +20,15 @@ export interface StoredKey {
 const SIGNS_AT = 'CASE signs_at WHEN 0 THEN created_at ELSE signs_at END'
 
 /** The key as it was read. */
-const SAME = `kid = ? AND COALESCE(${SIGNS_AT}, -1) = ? AND COALESCE(revoked_at, -1) = ? AND private_sealed = ?`
-const sameAs = ({ kid, signsAt, revokedAt, privateSealed }: StoredKey) => [
-  kid,
-  signsAt ?? -1,
-  revokedAt ?? -1,
-  privateSealed,
-]
+const SAME = `kid = ? AND COALESCE(${SIGNS_AT}, -1) = ? AND private_sealed = ?`
+const sameAs = ({ kid, signsAt, privateSealed }: StoredKey) => [kid, signsAt ?? -1, privateSealed]
 
 export function createKeysTable(engine: Engine) {
   return {
     /** All keys, the newest first. */
     all: () =>
       engine.all<StoredKey>(
-        `SELECT kid, alg, private_sealed AS privateSealed, created_at AS createdAt, ${SIGNS_AT} AS signsAt, revoked_at AS revokedAt, token_ttl AS tokenTtl
+        `SELECT kid, alg, private_sealed AS privateSealed, created_at AS createdAt, ${SIGNS_AT} AS signsAt, token_ttl AS tokenTtl
           FROM signing_keys ORDER BY created_at DESC, kid`,
       ),
 
@@ -51,17 +45,17 @@ export function createKeysTable(engine: Engine) {
 /** `publicJwk` is for people who look into the table, and for the version before this one. */
 export function insertKey(key: StoredKey, publicJwk: string): Statement {
   return {
-    sql: 'INSERT INTO signing_keys (kid, alg, public_jwk, private_sealed, created_at, signs_at, revoked_at, token_ttl) VALUES (?, ?, ?, ?, ?, ?, ?, ?)',
-    values: [key.kid, key.alg, publicJwk, key.privateSealed, key.createdAt, key.signsAt, key.revokedAt, key.tokenTtl],
+    sql: 'INSERT INTO signing_keys (kid, alg, public_jwk, private_sealed, created_at, signs_at, token_ttl) VALUES (?, ?, ?, ?, ?, ?, ?)',
+    values: [key.kid, key.alg, publicJwk, key.privateSealed, key.createdAt, key.signsAt, key.tokenTtl],
   }
 }
 
 /** Turns a key as it was read into what it is to be from now on. */
 export function updateKey(before: StoredKey, after: Partial<StoredKey>): Statement {
-  const { signsAt, revokedAt, privateSealed } = { ...before, ...after }
+  const { signsAt, privateSealed } = { ...before, ...after }
   return {
-    sql: `UPDATE signing_keys SET signs_at = ?, revoked_at = ?, private_sealed = ? WHERE ${SAME}`,
-    values: [signsAt, revokedAt, privateSealed, ...sameAs(before)],
+    sql: `UPDATE signing_keys SET signs_at = ?, private_sealed = ? WHERE ${SAME}`,
+    values: [signsAt, privateSealed, ...sameAs(before)],
     expect: 1,
   }
 }

@@ -48,7 +48,6 @@ export const MIGRATIONS: Step[] = [
   )`,
   // Keys of the version before sign: 0 stands for their beginning. A new key that only waits is inserted with NULL.
   () => 'ALTER TABLE signing_keys ADD COLUMN signs_at BIGINT DEFAULT 0',
-  () => 'ALTER TABLE signing_keys ADD COLUMN revoked_at BIGINT',
   // What an instance of the version before may have signed for so long is not known: as long as the setting allows.
   () => 'ALTER TABLE signing_keys ADD COLUMN token_ttl INTEGER NOT NULL DEFAULT 86400',
 ]

@@ -1,5 +1,5 @@
 /**
- * All that changes signing keys. One instance at a time, under the lease `setup`; each change is decided by the keys as
+ * All that changes signing keys. One instance at a time, under the lease `keys`; each change is decided by the keys as
  * they are then, and made as one list.
  */
 import type { Parts } from '../../parts.ts'
@@ -37,15 +37,14 @@ export function createKeyChanges({ db, sealing, rules, alg, tokenTtl, now, rando
     const { publicJwk, ...made } = await makeKey(wanted, sealing[0], randomBytes(NONCE))
     const createdAt = now()
     const signsAt = after === undefined ? null : createdAt + after
-    return insertKey({ ...made, createdAt, signsAt, revokedAt: null, tokenTtl }, publicJwk)
+    return insertKey({ ...made, createdAt, signsAt, tokenTtl }, publicJwk)
   }
 
   async function statementOf(order: Order): Promise<Statement> {
     if ('make' in order) return make(order.make, order.after)
     if ('remove' in order) return deleteKey(order.remove)
     if ('appoint' in order) return updateKey(order.appoint, { signsAt: order.at })
-    if ('reseal' in order) return updateKey(order.reseal, { privateSealed: order.privateSealed })
-    return updateKey(order.revoke, { revokedAt: order.at })
+    return updateKey(order.reseal, { privateSealed: order.privateSealed })
   }
 
   /** An instance with another SECRET must not make keys that the others cannot open. */
@@ -65,7 +64,7 @@ export function createKeyChanges({ db, sealing, rules, alg, tokenTtl, now, rando
 
   /** Makes the set whole, then runs `work` on it. */
   async function underLease<T>(work: Work<T>, changeAlg: boolean): Promise<T> {
-    return db.withLease('setup', async (check) => {
+    return db.withLease('keys', async (check) => {
       let keys = await readAll()
       const carryOut = async (orders: Order[]) => {
         const statements = await Promise.all(orders.map(statementOf))
@@ -108,12 +107,12 @@ export function createKeyChanges({ db, sealing, rules, alg, tokenTtl, now, rando
       return true
     },
 
-    /** Revokes a key at once. False where it was revoked before; undefined where there is none of this id. */
+    /** Revokes a key at once. False where there is none of this id. */
     revoke: (kid: string) =>
       alone(async (keys, change, time) => {
         const key = keys.find((one) => one.kid === kid)
-        if (key?.revokedAt === null) await change(revocation(key, keys, time))
-        return key && key.revokedAt === null
+        if (key) await change(revocation(key, keys, time, rules))
+        return key !== undefined
       }),
 
     /** Seals every key under the first entry of SECRET. Gives how many there are, and how many were sealed anew. */

@@ -32,6 +32,8 @@ function rulesOf({ config, jwksMaxAge }: Parts): Rules {
   return {
     lead: (jwksMaxAge + stale + CLOCKS_APART) * 1000,
     keep: (stale + KEEP) * 1000,
+    stale: stale * 1000,
+    remember: config.REFRESH_TOKEN_TTL * 1000,
     rotation: days * DAY * 1000,
   }
 }
@@ -68,15 +70,21 @@ async function createKeySetOf({ db, log, sealing, ...parts }: Needs & { sealing:
 export const isoOf = (time: number | undefined) => (time === undefined ? undefined : new Date(time).toISOString())
 
 async function createKeys(needs: Needs) {
+  const { JWT_ALG } = needs.config
   const derive = createSecrets(needs.config)
   const sealing = derive('signing-key-seal')
-  const set = needs.config.JWT_ALG === 'HS256' ? undefined : await createKeySetOf({ ...needs, sealing })
+  const set = JWT_ALG === 'HS256' ? undefined : await createKeySetOf({ ...needs, sealing })
   return {
     derive,
     /** The signing keys; undefined with HS256. */
     set,
-    /** The public keys, for everyone. */
-    published: (): PublicJwk[] => (set ? set.published().map(({ publicJwk }) => publicJwk) : []),
+    /** The public keys, for everyone. Throws UNAVAILABLE where they may be out of date. */
+    async published(): Promise<PublicJwk[]> {
+      await set?.renew()
+      return set ? set.published().map(({ publicJwk }) => publicJwk) : []
+    },
+    /** What tokens are signed by: the one that is chosen, and those of keys whose tokens may live. */
+    algorithms: (): string[] => [...new Set([JWT_ALG, ...(set?.published() ?? []).map(({ alg }) => alg)])],
   }
 }
 

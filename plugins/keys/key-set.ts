@@ -19,34 +19,36 @@ interface Needs extends Pick<Parts, 'now'> {
   tokenTtl: number
 }
 
-/** A key that is published, and until when. */
-interface Published extends SigningKey {
+/** A key that is known, and until when it is published. */
+interface Known extends SigningKey {
   until: number
 }
 
 export function createKeySet({ db, sealing, rules, log, tokenTtl, now }: Needs) {
   const told = new Set<string>()
-  let opened = new Map<string, SigningKey>()
   let rows: StoredKey[] = []
-  let published = new Map<string, Published>()
+  let known = new Map<string, Known>()
+  let readAt = Number.NEGATIVE_INFINITY
 
   /** Goes over to these keys. Those known are not opened again; what does not open is complained of, and left out. */
   function take(stored: StoredKey[], complain: (kid: string) => void): void {
     const keys = new Map<string, SigningKey>()
     for (const key of stored) {
-      const open = opened.get(key.kid) ?? openKey(key, sealing)
+      const open = known.get(key.kid) ?? openKey(key, sealing)
       if (open) keys.set(key.kid, open)
       else complain(key.kid)
     }
     const usable = stored.filter(({ kid }) => keys.has(kid))
     if (!signingOf(usable, now())) throw new Error('The database has no signing key that opens under SECRET.')
-    opened = keys
     rows = usable
-    published = new Map(
-      usable
-        .filter(({ revokedAt }) => revokedAt === null)
-        .map((key) => [key.kid, { ...keys.get(key.kid)!, until: goneAt(key, usable, rules) }]),
-    )
+    known = new Map(usable.map((key) => [key.kid, { ...keys.get(key.kid)!, until: goneAt(key, usable, rules) }]))
+  }
+
+  async function read(complain: (kid: string) => void): Promise<void> {
+    const time = now()
+    take(await db.keys.all(), complain)
+    readAt = time
+    await noteTtl()
   }
 
   function tellOnce(kid: string): void {
@@ -60,51 +62,52 @@ export function createKeySet({ db, sealing, rules, log, tokenTtl, now }: Needs) 
       if (noted < tokenTtl) await db.keys.noteTtl(kid, tokenTtl)
   }
 
+  const poll = () => read(tellOnce)
+
   /** The key that signs now, by this instance's clock. */
-  const current = (): SigningKey => opened.get(signingOf(rows, now())!.kid)!
+  const current = (): SigningKey => known.get(signingOf(rows, now())!.kid)!
 
   return {
     current,
 
     /** Reads the keys for the first time. Throws where one does not open under SECRET. */
-    async load(): Promise<void> {
-      take(await db.keys.all(), (kid) => {
+    load: () =>
+      read((kid) => {
         throw unopened(kid)
-      })
-      await noteTtl()
-    },
+      }),
 
     /** Reads what other instances have changed. A key that does not open is told once, and the others go on. */
-    async poll(): Promise<void> {
-      take(await db.keys.all(), tellOnce)
-      await noteTtl()
+    poll,
+
+    /** Reads the keys where they went unread for so long that others may count on newer ones. Throws UNAVAILABLE. */
+    async renew(): Promise<void> {
+      if (now() - readAt > rules.stale) await poll()
     },
 
-    /** The public key of this id, as PEM; undefined where there is none, it is revoked or long retired, or it is for another alg. */
+    /** The public key of this id, as PEM; undefined where there is none, it was revoked, or it is for another alg. */
     find(kid: unknown, alg: unknown): string | undefined {
-      const key = published.get(kid as string)
-      return key && key.alg === alg && now() < key.until ? key.publicPem : undefined
+      const key = known.get(kid as string)
+      return key && key.alg === alg ? key.publicPem : undefined
     },
+
+    /** Whether a key that was found may have living tokens. */
+    isPublished: (kid: unknown): boolean => now() < known.get(kid as string)!.until,
 
     /** The keys that everyone may know now, the one that signs first. */
     published(): SigningKey[] {
       const { kid } = current()
-      const alive = [...published.values()].filter(({ until }) => now() < until)
+      const alive = [...known.values()].filter(({ until }) => now() < until)
       return alive.sort((a, b) => Number(b.kid === kid) - Number(a.kid === kid))
     },
 
     /** When the next key signs, in milliseconds since 1970; undefined where only a command changes it. */
     nextRotation: () => rotationAt(rows, now(), rules),
 
-    /** All keys with where in their lives they are: who signs last comes first, and who never will again last. */
-    list() {
-      const revoked = rows.filter(({ revokedAt }) => revokedAt !== null)
-      return [...inOrder(rows).toReversed(), ...revoked].map((key) => ({
-        ...key,
-        state: stateOf(key, rows, now()),
-        publishedUntil: goneAt(key, rows, rules),
-      }))
-    },
+    /** All keys with where in their lives they are: who signs last comes first. */
+    list: () =>
+      inOrder(rows)
+        .toReversed()
+        .map((key) => ({ ...key, state: stateOf(key, rows, now()), publishedUntil: goneAt(key, rows, rules) })),
   }
 }
 

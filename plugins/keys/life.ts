@@ -5,7 +5,7 @@
 import type { StoredKey } from '../db/keys.ts'
 import type { Alg } from './signing-key.ts'
 
-export type KeyState = 'next' | 'appointed' | 'signing' | 'retired' | 'revoked'
+export type KeyState = 'next' | 'appointed' | 'signing' | 'retired'
 
 /** Times in milliseconds. */
 export interface Rules {
@@ -13,6 +13,10 @@ export interface Rules {
   lead: number
   /** A key stays for so long after its last token is dead: instances may learn late that another one signs. */
   keep: number
+  /** And for so long after that it is remembered, unpublished: who comes late with a token of its is told to refresh. */
+  remember: number
+  /** So long an instance may go without reading the keys. */
+  stale: number
   /** A key signs for so long; 0 where keys change by hand only. */
   rotation: number
 }
@@ -25,18 +29,17 @@ export interface Appointment {
 /** What is to be done to the keys. A new key begins to sign `after` it was made; one without only waits. */
 export type Order =
   | Appointment
-  | { revoke: StoredKey; at: number }
   | { reseal: StoredKey; privateSealed: string }
   | { remove: StoredKey }
   | { make: Alg; after?: number }
 
+const DAY = 86_400_000
+
 const signsFrom = ({ signsAt }: StoredKey) => signsAt ?? Number.POSITIVE_INFINITY
 
-/** The keys that are not revoked, in the order in which they sign; who only waits comes last. */
+/** The keys in the order in which they sign; who only waits comes last. */
 export function inOrder(keys: readonly StoredKey[]): StoredKey[] {
-  return keys
-    .filter(({ revokedAt }) => revokedAt === null)
-    .sort((a, b) => signsFrom(a) - signsFrom(b) || a.createdAt - b.createdAt || (a.kid < b.kid ? -1 : 1))
+  return keys.toSorted((a, b) => signsFrom(a) - signsFrom(b) || a.createdAt - b.createdAt || (a.kid < b.kid ? -1 : 1))
 }
 
 /** The key that waits to be appointed. */
@@ -51,7 +54,7 @@ const latestOf = (keys: readonly StoredKey[]) => inOrder(keys).findLast(({ signs
 
 /**
  * The key that signs at this time: the one that has begun last. Where none has, by a clock that is behind, the first that
- * will. Undefined where all are revoked.
+ * will. Undefined where there is none.
  */
 export function signingOf(keys: readonly StoredKey[], time: number): StoredKey | undefined {
   const order = inOrder(keys)
@@ -59,18 +62,16 @@ export function signingOf(keys: readonly StoredKey[], time: number): StoredKey |
 }
 
 export function stateOf(key: StoredKey, keys: readonly StoredKey[], time: number): KeyState {
-  if (key.revokedAt !== null) return 'revoked'
   if (key === signingOf(keys, time)) return 'signing'
   if (key.signsAt === null) return 'next'
   return key.signsAt > time ? 'appointed' : 'retired'
 }
 
-/** When a key goes: some time after its last token is dead. Infinity where nothing follows it yet. */
+/** When a key goes from the list: some time after its last token is dead. Infinity where nothing follows it yet. */
 export function goneAt(key: StoredKey, keys: readonly StoredKey[], { keep }: Rules): number {
   const order = inOrder(keys)
   const following = order[order.indexOf(key) + 1]
-  const last = key.revokedAt ?? (following ? signsFrom(following) : Number.POSITIVE_INFINITY)
-  return last + key.tokenTtl * 1000 + keep
+  return (following ? signsFrom(following) : Number.POSITIVE_INFINITY) + key.tokenTtl * 1000 + keep
 }
 
 /** The keys that this instance may sign with, now or later: all but those that others have followed. */
@@ -79,11 +80,16 @@ export function stillSigning(keys: readonly StoredKey[], time: number): StoredKe
   return order.slice(order.indexOf(signingOf(keys, time)!))
 }
 
-/** When the next rotation is: of a key that is appointed, else by schedule; undefined where there is none. */
+/**
+ * When the next rotation of a whole set is: of a key that is appointed, else by schedule; undefined where there is none.
+ * By schedule no key takes over on the day that it was made: after an upgrade, instances of the version before, which read
+ * the keys only once, are replaced by then.
+ */
 export function rotationAt(keys: readonly StoredKey[], time: number, { rotation }: Rules): number | undefined {
-  if (rotation === 0) return undefined
   const [appointed] = appointedOf(keys, time)
-  return appointed ? signsFrom(appointed) : Math.max(time, signsFrom(signingOf(keys, time)!) + rotation)
+  if (appointed) return signsFrom(appointed)
+  if (rotation === 0) return undefined
+  return Math.max(time, signsFrom(signingOf(keys, time)!) + rotation, nextOf(keys)!.createdAt + DAY)
 }
 
 /** A rotation of a whole set: the waiting key is appointed, and another one waits. */
@@ -115,21 +121,28 @@ export function completion(
   return [...orders, successor, { make: wanted }]
 }
 
-/** What happens to a whole set each minute: keys go whose tokens are dead, and one is appointed where the schedule says so. */
+/** What happens to a whole set each minute: keys go of which nobody has a token any more, and one is appointed where the schedule says so. */
 export function upkeep(keys: readonly StoredKey[], time: number, rules: Rules): Order[] {
-  const dead = keys.filter((key) => goneAt(key, keys, rules) <= time).map((key) => ({ remove: key }))
+  const dead = keys.filter((key) => goneAt(key, keys, rules) + rules.remember <= time).map((key) => ({ remove: key }))
   const at = rotationAt(keys, time, rules)
   return at !== undefined && at <= time ? [...dead, ...rotation(keys, time, rules)] : dead
 }
 
-/** A key of a whole set is compromised. Whoever takes its place signs at once, whether caches know it or not. */
-export function revocation(key: StoredKey, keys: readonly StoredKey[], time: number): Order[] {
-  const revoke: Order = { revoke: key, at: time }
-  const state = stateOf(key, keys, time)
-  if (state === 'next') return [revoke, { make: key.alg as Alg }]
-  if (state !== 'signing') return [revoke]
+/**
+ * A key of a whole set is compromised: it goes, as if it had never been. Whoever takes the place of the one that signs does
+ * so at once, whether caches know it or not.
+ */
+export function revocation(key: StoredKey, keys: readonly StoredKey[], time: number, rules: Rules): Order[] {
+  const revoke: Order = { remove: key }
   const [appointed] = appointedOf(keys, time)
-  if (appointed) return [revoke, { appoint: appointed, at: time }]
-  const next = nextOf(keys)!
-  return [revoke, { appoint: next, at: time }, { make: next.alg as Alg }]
+  switch (stateOf(key, keys, time)) {
+    case 'next':
+      return [revoke, { make: key.alg as Alg }]
+    case 'appointed':
+      return [revoke, ...rotation(keys, time, rules)]
+    case 'signing':
+      return [revoke, ...(appointed ? [{ appoint: appointed, at: time }] : rotation(keys, time, { ...rules, lead: 0 }))]
+    case 'retired':
+      return [revoke]
+  }
 }

@@ -57,12 +57,12 @@ function createSessions({ config, now, randomBytes, newId, db, accessTokens, key
   }
 
   /** The tokens of a session as of `time`, at which it was alive. */
-  function answer(account: Account, session: Session, handle: Buffer, time: number): TokenAnswer {
+  async function answer(account: Account, session: Session, handle: Buffer, time: number): Promise<TokenAnswer> {
     const iat = Math.floor(time / 1000)
     const exp = Math.min(iat + config.ACCESS_TOKEN_TTL, session.expiresAt / 1000)
     return {
       result: 'success',
-      access_token: accessTokens.issue({ sub: account.id, sid: session.id, roles: account.roles, iat, exp }),
+      access_token: await accessTokens.issue({ sub: account.id, sid: session.id, roles: account.roles, iat, exp }),
       token_type: 'Bearer',
       expires_in: exp - iat,
       refresh_token: refreshTokens.write({ handle, generation: session.generation }),

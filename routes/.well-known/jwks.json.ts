@@ -37,7 +37,10 @@ const route: FastifyPluginAsyncTypebox<Parts> = async (app, { jwksMaxAge }) => {
       tags: ['keys'],
       response: { 200: Jwks, ...errors() },
     },
-    handler: async (_request, reply) => reply.code(200).header('cache-control', cache).send({ keys: keys.published() }),
+    handler: async (_request, reply) => {
+      const published = await keys.published()
+      return reply.code(200).header('cache-control', cache).send({ keys: published })
+    },
   })
 }
 

@@ -24,7 +24,7 @@ const route: FastifyPluginAsyncTypebox<Parts> = async (app, { config }) => {
         response: { 200: Metadata, ...errors() },
       },
       handler: async (_request, reply) =>
-        reply.code(200).header('cache-control', METADATA_CACHE).send(metadataOf(config, keys.published())),
+        reply.code(200).header('cache-control', METADATA_CACHE).send(metadataOf(config, keys.algorithms())),
     })
   }
 }

@@ -62,18 +62,17 @@ t.test('latchkey keys, beside a service', async (t) => {
   t.equal((await published())[0], signing, 'not yet')
   const third = waiting.kid
 
-  t.match(await keys.says(['revoke', signing!]), `Key ${signing} is revoked: within 2 s`)
+  t.match(await keys.says(['revoke', signing!]), `Key ${signing} is gone: within 2 s`)
   await until(async () => (await service.ask('GET /user/me', undefined, bearer(ann))).status === 401)
   t.equal((await published())[0], next, 'and the appointed one signs at once')
   const { body } = await service.ask('POST /user/refresh', { refresh_token: ann.refresh_token })
   t.equal(headerOf(body.access_token).kid, next)
-  t.match(await keys.says(['revoke', signing!]), `Key ${signing} was revoked before.`)
   t.match(await keys.run(['revoke', 'unknown']), {
     code: 1,
     stdout: '',
     stderr: 'There is no key unknown. See latchkey keys list.\n',
   })
-  t.match(await keys.says(['list']), new RegExp(`${signing} +ES256 +revoked +\\S+ +\\S+ +20`))
+  t.notMatch(await keys.says(['list']), signing!)
 
   const jwks = JSON.parse(await keys.says(['export']))
   t.strictSame(jwks, (await service.ask('GET /.well-known/jwks.json')).body, 'as the service publishes it')

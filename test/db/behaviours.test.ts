@@ -614,7 +614,6 @@ const rest: Record<string, Behaviour> = {
       privateSealed: 'y'.repeat(5000),
       createdAt: T0 + n,
       signsAt: n === 1 ? null : T0 + 7,
-      revokedAt: n === 1 ? T0 + 8 : null,
       tokenTtl: 86_400,
     })
     const [older, newest] = [key(-1), key(1)]
@@ -628,22 +627,16 @@ const rest: Record<string, Behaviour> = {
     const { db } = await fresh()
     const [next, signing] = (await db.keys.all()).sort((a) => (a.signsAt === null ? -1 : 1)) as [StoredKey, StoredKey]
     const appointed = { ...next, signsAt: T0 }
-    t.equal(await db.keys.change([updateKey(next, { signsAt: T0 }), updateKey(signing, { revokedAt: T0 })]), true)
-    const revoked = { ...signing, revokedAt: T0 }
+    t.equal(await db.keys.change([updateKey(next, { signsAt: T0 }), updateKey(signing, { privateSealed: 'w' })]), true)
+    const resealed = { ...signing, privateSealed: 'w' }
     const keys = async () => (await db.keys.all()).sort((a) => (a.kid === next.kid ? -1 : 1))
-    t.strictSame(await keys(), [appointed, revoked])
-    const late = [
-      next,
-      signing,
-      { ...appointed, signsAt: T0 + 1 },
-      { ...appointed, revokedAt: T0 },
-      { ...revoked, signsAt: null },
-    ]
+    t.strictSame(await keys(), [appointed, resealed])
+    const late = [next, signing, { ...appointed, signsAt: T0 + 1 }, { ...resealed, signsAt: null }]
     for (const stale of [...late, { ...appointed, privateSealed: 'x' }, { ...appointed, kid: 'x' }]) {
       t.equal(await db.keys.change([updateKey(appointed, { privateSealed: 'y' }), updateKey(stale, {})]), false)
       t.equal(await db.keys.change([deleteKey(stale)]), false)
     }
-    t.strictSame(await keys(), [appointed, revoked], 'who comes late changes nothing')
+    t.strictSame(await keys(), [appointed, resealed], 'who comes late changes nothing')
     await db.keys.noteTtl(next.kid, 500)
     await db.keys.noteTtl(next.kid, 7000)
     await db.keys.noteTtl(next.kid, 6000)
@@ -652,7 +645,7 @@ const rest: Record<string, Behaviour> = {
       [7000, 900],
       'the longest stays',
     )
-    t.equal(await db.keys.change([updateKey(appointed, { privateSealed: 'z' }), deleteKey(revoked)]), true)
+    t.equal(await db.keys.change([updateKey(appointed, { privateSealed: 'z' }), deleteKey(resealed)]), true)
     t.strictSame(await db.keys.all(), [{ ...appointed, privateSealed: 'z', tokenTtl: 7000 }])
   },
 
@@ -664,9 +657,9 @@ const rest: Record<string, Behaviour> = {
       [...['old', 'ES256', '{}', 'sealed'], T0],
     )
     const [old] = (await db.keys.all()) as [StoredKey]
-    t.match(old, { createdAt: T0, signsAt: T0, revokedAt: null, tokenTtl: 86_400 })
-    t.equal(await db.keys.change([updateKey(old, { revokedAt: T0 + 1 })]), true)
-    t.strictSame(await db.keys.all(), [{ ...old, revokedAt: T0 + 1 }])
+    t.match(old, { createdAt: T0, signsAt: T0, tokenTtl: 86_400 })
+    t.equal(await db.keys.change([updateKey(old, { privateSealed: 'y' })]), true)
+    t.strictSame(await db.keys.all(), [{ ...old, privateSealed: 'y' }])
   },
 
   async 'a lease is held by one instance at a time'(t, { beside }) {

@@ -16,8 +16,9 @@ import {
 } from '../../../plugins/keys/life.ts'
 
 /** Small numbers: a key lives for 10 s + 100 ms after its successor has begun. */
-const RULES: Rules = { lead: 300, keep: 100, rotation: 50_000 }
+const RULES: Rules = { lead: 300, keep: 100, remember: 900, stale: 30, rotation: 50_000 }
 const TTL = 10
+const DAY = 86_400_000
 
 const key = (kid: string, signsAt: number | null, own: Partial<StoredKey> = {}): StoredKey => ({
   kid,
@@ -25,7 +26,6 @@ const key = (kid: string, signsAt: number | null, own: Partial<StoredKey> = {}):
   privateSealed: '',
   createdAt: 0,
   signsAt,
-  revokedAt: null,
   tokenTtl: TTL,
   ...own,
 })
@@ -35,27 +35,25 @@ const told = (orders: Order[]) =>
   orders.map((order) => {
     if ('make' in order) return `make ${order.make}${order.after === undefined ? '' : ` after ${order.after}`}`
     if ('appoint' in order) return `appoint ${order.appoint.kid} at ${order.at}`
-    if ('revoke' in order) return `revoke ${order.revoke.kid} at ${order.at}`
     return 'remove' in order ? `remove ${order.remove.kid}` : 'reseal'
   })
 
 t.test('who signs, and what each key is', async (t) => {
-  const keys = [key('d', null), key('c', 2000), key('b', 1000), key('a', 0), key('x', 1500, { revokedAt: 1600 })]
+  const keys = [key('d', null), key('c', 2000), key('b', 1000), key('a', 0)]
   const cases: [time: number, signing: string, states: string][] = [
-    [-5, 'a', 'next appointed appointed signing revoked'],
-    [0, 'a', 'next appointed appointed signing revoked'],
-    [999, 'a', 'next appointed appointed signing revoked'],
-    [1000, 'b', 'next appointed signing retired revoked'],
-    [1999, 'b', 'next appointed signing retired revoked'],
-    [2000, 'c', 'next signing retired retired revoked'],
-    [1e9, 'c', 'next signing retired retired revoked'],
+    [-5, 'a', 'next appointed appointed signing'],
+    [0, 'a', 'next appointed appointed signing'],
+    [999, 'a', 'next appointed appointed signing'],
+    [1000, 'b', 'next appointed signing retired'],
+    [1999, 'b', 'next appointed signing retired'],
+    [2000, 'c', 'next signing retired retired'],
+    [1e9, 'c', 'next signing retired retired'],
   ]
   for (const [time, signing, states] of cases) {
     for (const order of [keys, keys.toReversed()]) t.equal(signingOf(order, time)?.kid, signing, `${time}`)
     t.equal(keys.map((one) => stateOf(one, keys, time)).join(' '), states, `${time}`)
   }
   t.equal(signingOf([], 0), undefined)
-  t.equal(signingOf([key('a', 0, { revokedAt: 1 })], 5), undefined)
   t.equal(signingOf([key('a', null)], 5)?.kid, 'a', 'better one that waits than none')
   const twins = [key('b', 5), key('a', 5), key('c', 5, { createdAt: -1 })]
   for (const order of [twins, twins.toReversed()])
@@ -63,19 +61,12 @@ t.test('who signs, and what each key is', async (t) => {
 })
 
 t.test('how long a key is published', async (t) => {
-  const keys = [
-    key('d', null),
-    key('c', 2000, { tokenTtl: 1 }),
-    key('b', 1000),
-    key('a', 0),
-    key('x', 7, { revokedAt: 9 }),
-  ]
-  const [d, c, b, a, x] = keys as [StoredKey, StoredKey, StoredKey, StoredKey, StoredKey]
+  const keys = [key('d', null), key('c', 2000, { tokenTtl: 1 }), key('b', 1000), key('a', 0)]
+  const [d, c, b, a] = keys as [StoredKey, StoredKey, StoredKey, StoredKey]
   t.strictSame(
-    [a, b, c, d, x].map((one) => goneAt(one, keys, RULES)),
-    [1000 + 10_100, 2000 + 10_100, Number.POSITIVE_INFINITY, Number.POSITIVE_INFINITY, 9 + 10_100],
+    [a, b, c, d].map((one) => goneAt(one, keys, RULES)),
+    [1000 + 10_100, 2000 + 10_100, Number.POSITIVE_INFINITY, Number.POSITIVE_INFINITY],
   )
-  t.equal(goneAt(a, [a, x], RULES), Number.POSITIVE_INFINITY, 'a revoked key follows nobody')
   const kids = (time: number) => stillSigning(keys, time).map(({ kid }) => kid)
   t.strictSame(kids(500), ['a', 'b', 'c', 'd'])
   t.strictSame(kids(1500), ['b', 'c', 'd'])
@@ -95,7 +86,6 @@ t.test('what makes the set whole', async (t) => {
   const cases: [name: string, keys: StoredKey[], alg: 'ES256' | 'RS256', change: boolean, orders: string[]][] = [
     ['a new database', [], 'ES256', false, ['make ES256 after 0', 'make ES256']],
     ['a new database, RS256', [], 'RS256', true, ['make RS256 after 0', 'make RS256']],
-    ['all are revoked', [key('a', 0, { revokedAt: 1 })], 'ES256', true, ['make ES256 after 0', 'make ES256']],
     ['one that waits alone', [key('n', null)], 'ES256', true, ['appoint n at 100', 'make ES256']],
     ['of the version before', [key('a', 0)], 'ES256', true, ['make ES256']],
     ['nothing is missing', es, 'ES256', true, []],
@@ -138,13 +128,10 @@ t.test('what makes the set whole', async (t) => {
 
 t.test('each minute', async (t) => {
   const keys = [key('a', 0), key('b', 1000), key('n', null)]
-  t.strictSame(upkeep(keys, 11_099, RULES), [])
-  t.strictSame(told(upkeep(keys, 11_100, RULES)), ['remove a'], 'its last token is dead')
-  const revoked = [key('b', 1000), key('x', null, { revokedAt: 5000 }), key('n', null)]
-  t.strictSame(upkeep(revoked, 15_099, RULES), [])
-  t.strictSame(told(upkeep(revoked, 15_100, RULES)), ['remove x'])
+  t.strictSame(upkeep(keys, 11_999, RULES), [])
+  t.strictSame(told(upkeep(keys, 12_000, RULES)), ['remove a'], 'nobody comes with a token of its any more')
   const due = 1000 + RULES.rotation
-  const old = [key('b', 1000), key('n', null)]
+  const old = [key('b', 1000), key('n', null, { createdAt: due - DAY })]
   t.strictSame(upkeep(old, due - 1, RULES), [])
   t.strictSame(told(upkeep(old, due, RULES)), [`appoint n at ${due}`, 'make ES256'])
   t.strictSame(upkeep(old, due, { ...RULES, rotation: 0 }), [], 'by hand only')
@@ -153,26 +140,29 @@ t.test('each minute', async (t) => {
 })
 
 t.test('when the next rotation is', async (t) => {
-  const keys = [key('b', 1000), key('n', null)]
+  const keys = [key('b', 1000), key('n', null, { createdAt: -DAY })]
   t.equal(rotationAt(keys, 2000, RULES), 51_000)
+  const young = [key('b', 1000), key('n', null, { createdAt: 60_000 })]
+  t.equal(rotationAt(young, 70_000, RULES), 60_000 + DAY, 'none takes over on the day that it was made')
   t.equal(rotationAt(keys, 70_000, RULES), 70_000, 'overdue')
   t.equal(rotationAt([...keys, key('c', 2500)], 2000, RULES), 2500, 'one is appointed')
   t.equal(rotationAt(keys, 2000, { ...RULES, rotation: 0 }), undefined)
+  t.equal(rotationAt([...keys, key('c', 2500)], 2000, { ...RULES, rotation: 0 }), 2500, 'by hand')
 })
 
 t.test('a key is compromised', async (t) => {
   const [old, signing, next] = [key('a', 0), key('b', 1000), key('n', null, { createdAt: 1999 })]
-  const gone = key('x', 3, { revokedAt: 4 })
-  const keys = [old, signing, next, gone]
-  t.strictSame(told(revocation(old, keys, 2000)), ['revoke a at 2000'])
+  const keys = [old, signing, next]
+  const revoked = (one: StoredKey, all: StoredKey[]) => told(revocation(one, all, 2000, RULES))
+  t.strictSame(revoked(old, keys), ['remove a'])
   t.strictSame(
-    told(revocation(signing, keys, 2000)),
-    ['revoke b at 2000', 'appoint n at 2000', 'make ES256'],
+    revoked(signing, keys),
+    ['remove b', 'appoint n at 2000', 'make ES256'],
     'the next one at once, known or not',
   )
-  t.strictSame(told(revocation(next, keys, 2000)), ['revoke n at 2000', 'make ES256'])
+  t.strictSame(revoked(next, keys), ['remove n', 'make ES256'])
   const appointed = key('c', 2500)
   const more = [...keys, appointed]
-  t.strictSame(told(revocation(signing, more, 2000)), ['revoke b at 2000', 'appoint c at 2000'])
-  t.strictSame(told(revocation(appointed, more, 2000)), ['revoke c at 2000'])
+  t.strictSame(revoked(signing, more), ['remove b', 'appoint c at 2000'])
+  t.strictSame(revoked(appointed, more), ['remove c', 'appoint n at 2299', 'make ES256'], 'the rotation goes on')
 })
