@@ -112,6 +112,7 @@ t.test('the whole flow, and five rotations', { skip }, async (t) => {
     const kid = String(headerOf(person.access_token).kid)
     if (!kept.has(kid)) return void kept.set(kid, person.access_token)
     const [here, there] = loop % 2 ? instances : instances.toReversed()
+    expect(await there!.ask('GET /user/me', undefined, bearer(person)), 200, 'me before the end, there')
     expect(await here!.ask('DELETE /user/logout', undefined, bearer(person)), 200, 'logout')
     const ended = Date.now()
     expect(await here!.ask('GET /user/me', undefined, bearer(person)), 401, 'me after the end, here')
@@ -130,10 +131,17 @@ t.test('the whole flow, and five rotations', { skip }, async (t) => {
   })
   t.equal(kept.size, ROTATIONS + 1, 'so many keys have signed')
   for (const token of kept.values()) await judgeAll(token)
+  const [kid, token] = [...kept].at(-1)!
+  const me = ({ ask }: Service) => ask('GET /user/me', undefined, { authorization: `Bearer ${token}` })
+  for (const instance of instances) t.equal((await me(instance)).status, 200)
+  await run(env, 'dist/cli.js', 'keys', 'revoke', kid)
+  const revoked = Date.now()
+  for (const instance of instances) await until(async () => (await me(instance)).status === 401)
+  late.push(Date.now() - revoked)
   t.strictSame(refused, [], `${judged} tokens, each judged by ${judges.length} libraries`)
   t.ok(
     late.length > 0 && Math.max(...late) <= REACHES_MS,
-    `${late.length} endings, the latest after ${Math.max(...late)} ms`,
+    `${late.length} endings and a revoked key, the latest after ${Math.max(...late)} ms`,
   )
 })
 
