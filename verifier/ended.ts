@@ -31,11 +31,18 @@ export function createEnded({ asker, url, headers, now, staleAfterMs, onError }:
   const source = createSource({ read, now, staleAfterMs, onError })
 
   async function read(): Promise<void> {
+    // What a clock that was ahead has forgotten may count again: the whole list is asked for.
+    if (now() < forgottenAt) startAnew()
     const { as_of, sessions } = feedOf((await askJson(asker, url + query, headers)).body)
     // What is told again may have to be remembered for longer.
     for (const { sid, until } of sessions) untilOf.set(sid, Math.max(until, untilOf.get(sid) ?? 0))
     query = `?since=${as_of}`
     if (now() - forgottenAt >= FORGET_EVERY_MS) forget()
+  }
+
+  function startAnew(): void {
+    forgottenAt = now()
+    query = ''
   }
 
   function forget(): void {

@@ -66,7 +66,8 @@ export function createPublicKeys({ asker, url, now, maxAge, staleAfterMs, onErro
     const { kid, alg } = header
     if (typeof kid !== 'string' || !KID.test(kid) || !KINDS.has(alg)) return undefined
     if (!known.has(kid) && mayAsk) {
-      if (now() - source.askedAt() >= UNKNOWN_EVERY_MS) await source.refresh()
+      // Either way: a clock that was put back must not close this for as long as it was.
+      if (Math.abs(now() - source.askedAt()) >= UNKNOWN_EVERY_MS) await source.refresh()
       else await source.running()
     }
     // Where the list could not be read, a key that is not in it may be a new one.
@@ -75,9 +76,9 @@ export function createPublicKeys({ asker, url, now, maxAge, staleAfterMs, onErro
     return knownKey(header)
   }
 
-  /** Where it is time to. */
+  /** Where it is time to, or the clock was put back behind the last read. */
   async function refresh(): Promise<void> {
-    if (now() >= dueAt || source.failure()) await source.refresh()
+    if (now() >= dueAt || !source.isFresh() || source.failure()) await source.refresh()
   }
 
   return { ...source, find, refresh }

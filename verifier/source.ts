@@ -31,6 +31,8 @@ export function createSource({ read, now, staleAfterMs, onError }: Needs) {
   async function run(): Promise<void> {
     // Of the moment of the question: what came about while it was on its way is not known.
     const time = now()
+    // Where the clock was put back, it is still as old as it was at the last look.
+    if (time < askedAt) readAt -= askedAt - time
     askedAt = time
     try {
       await read()
@@ -52,6 +54,10 @@ export function createSource({ read, now, staleAfterMs, onError }: Needs) {
     running: () => running,
     askedAt: () => askedAt,
     failure: () => failure,
-    isFresh: () => now() - readAt <= staleAfterMs,
+    /** A negative age is that of a clock that was put back: nothing is known of it before the next look. */
+    isFresh(): boolean {
+      const age = now() - readAt
+      return age >= 0 && age <= staleAfterMs
+    },
   }
 }

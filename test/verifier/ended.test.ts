@@ -55,6 +55,41 @@ t.test('a session is forgotten once its last token is dead', async (t) => {
   t.strictSame(known('short', 'long', 'told again'), [])
 })
 
+t.test('a clock that is put back makes nothing younger', async (t) => {
+  const { latchkey, ended, known, clock, seconds } = await start(t)
+  const until = seconds() + 60
+  latchkey.ended.push({ sid: 'a', until })
+  await ended.refresh()
+  clock.time--
+  t.notOk(ended.isFresh(), 'how old it is cannot be told')
+  await ended.refresh()
+  t.ok(ended.isFresh())
+
+  latchkey.answers[FEED] = json({}, {}, 503)
+  clock.time += 20_000
+  await ended.refresh()
+  clock.time -= 15_000
+  t.ok(ended.isFresh())
+  await ended.refresh()
+  clock.time += 10_000
+  t.ok(ended.isFresh(), '20 s at the look before, and 10 more')
+  clock.time++
+  t.notOk(ended.isFresh())
+
+  delete latchkey.answers[FEED]
+  clock.time += 120_000
+  latchkey.ended.splice(0)
+  await ended.refresh()
+  t.strictSame(known('a'), [], 'forgotten')
+  clock.time -= 120_000
+  latchkey.ended.push({ sid: 'a', until })
+  await ended.refresh()
+  t.equal(latchkey.asked.at(-1), FEED, 'from the start')
+  t.strictSame(known('a'), ['a'])
+  await ended.refresh()
+  t.equal(latchkey.asked.at(-1), `${FEED}?since=${seconds()}`)
+})
+
 t.test('who asks', async (t) => {
   const latchkey = await startStandIn(t)
   const heads: (string | undefined)[] = []

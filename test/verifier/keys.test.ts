@@ -94,6 +94,23 @@ t.test('a key that is not known yet: its first token asks', async (t) => {
   t.equal(latchkey.count(JWKS), 2, 'once for all that came together')
 })
 
+t.test('a clock that is put back: the list is read anew, and unknown keys are asked for', async (t) => {
+  const { latchkey, clock, keys, find, headerOf, count } = await start(t)
+  clock.time -= 1
+  t.equal(await find(), 'UNAVAILABLE', 'how old the list is cannot be told')
+  await keys.refresh()
+  t.equal(count(), 2)
+  t.equal(await find(), true)
+  latchkey.keys.push(makeKey())
+  const next = headerOf(latchkey.keys[1])
+  clock.time -= 9_999
+  t.equal(await find(next), 'UNAVAILABLE')
+  t.equal(count(), 2)
+  clock.time -= 1
+  t.equal(await find(next), true)
+  t.equal(count(), 3)
+})
+
 t.test('a flood of unknown keys asks once in 10 s, and what is no plausible token never', async (t) => {
   const latchkey = await startStandIn(t)
   const verifier = latchkey.verifier()
