@@ -27,10 +27,15 @@ export function createEnded({ asker, url, headers, now, staleAfterMs, onError }:
   /** Until when each has to be remembered, in seconds since 1970. */
   const untilOf = new Map<string, number>()
   let query = ''
+  let asOf: number | undefined
   let forgottenAt = now()
   const source = createSource({ read, now, staleAfterMs, onError })
 
-  async function read(): Promise<void> {
+  /**
+   * It is newer where `as_of` is another one: a Latchkey whose database is away tells again what it knew before, and so may
+   * a cache. Greater it need not be, since Latchkey's clock may be put back as well.
+   */
+  async function read(): Promise<boolean> {
     // What a clock that was ahead has forgotten may count again: the whole list is asked for.
     if (now() < forgottenAt) startAnew()
     const { as_of, sessions } = feedOf((await askJson(asker, url + query, headers)).body)
@@ -38,6 +43,9 @@ export function createEnded({ asker, url, headers, now, staleAfterMs, onError }:
     for (const { sid, until } of sessions) untilOf.set(sid, Math.max(until, untilOf.get(sid) ?? 0))
     query = `?since=${as_of}`
     if (now() - forgottenAt >= FORGET_EVERY_MS) forget()
+    const isNewer = as_of !== asOf
+    asOf = as_of
+    return isNewer
   }
 
   function startAnew(): void {

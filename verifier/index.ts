@@ -28,9 +28,15 @@ export interface VerifierOptions {
    * `false`: not at all, and a token is good until its `exp` whatever happens to its session.
    */
   sessions?: { clientId: string; clientSecret: string } | 'public' | false | undefined
-  /** What to do where the feed could not be read for `maxStaleness`: `refuse` (the default) throws UNAVAILABLE, `tolerate` goes on with what is known. */
+  /**
+   * What to do where the list of ended sessions is older than `maxStaleness`: `refuse` (the default) throws UNAVAILABLE,
+   * `tolerate` goes on with what is known.
+   */
   staleSessions?: 'refuse' | 'tolerate' | undefined
-  /** Seconds; 30 by default. */
+  /**
+   * Seconds since the feed was read with another `as_of` than before; 30 by default. Latchkey moves it each second, while it
+   * can read its database.
+   */
   maxStaleness?: number | undefined
   /** Seconds between two looks at the feed; 2 by default. */
   pollSeconds?: number | undefined
@@ -85,6 +91,7 @@ export function createVerifier(options: VerifierOptions): Verifier {
     }
   }
 
+  const whyStale = () => ended.failure() ?? new Error('Latchkey has told no newer list of ended sessions for too long')
   const canJudge = () => ended.isFresh() || staleSessions === 'tolerate'
 
   /** All else before the session, and the session before `exp`: who is told TOKEN_EXPIRED may refresh. */
@@ -94,7 +101,7 @@ export function createVerifier(options: VerifierOptions): Verifier {
     await first
     const isOver = () => now() >= claims.exp * 1000
     await checkSignature(token, (await keys.find(header, !isOver())) ?? refuse('INVALID_TOKEN'))
-    if (!canJudge()) refuse('UNAVAILABLE', ended.failure())
+    if (!canJudge()) refuse('UNAVAILABLE', whyStale())
     if (ended.has(claims.sid)) refuse('INVALID_TOKEN')
     return isOver() ? refuse('TOKEN_EXPIRED') : claims
   }
@@ -109,7 +116,7 @@ export function createVerifier(options: VerifierOptions): Verifier {
     async ready() {
       await first
       if (!keys.isFresh() || !ended.isFresh()) await read()
-      if (!keys.isFresh() || !canJudge()) refuse('UNAVAILABLE', keys.failure() ?? ended.failure())
+      if (!keys.isFresh() || !canJudge()) refuse('UNAVAILABLE', keys.failure() ?? whyStale())
     },
     close() {
       closing.abort()

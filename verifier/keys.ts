@@ -47,7 +47,7 @@ export function createPublicKeys({ asker, url, now, maxAge, staleAfterMs, onErro
   let dueAt = Number.NEGATIVE_INFINITY
   const source = createSource({ read, now, staleAfterMs, onError })
 
-  async function read(): Promise<void> {
+  async function read(): Promise<boolean> {
     const time = now()
     const { body, headers } = await askJson(asker, url)
     const keys = await keysOf(body)
@@ -55,6 +55,7 @@ export function createPublicKeys({ asker, url, now, maxAge, staleAfterMs, onErro
       throw new Error(`${url} lists no key for ES256 or RS256; with JWT_ALG=HS256 a verifier needs \`secret\``)
     known = keys
     dueAt = time + Math.min(maxAge, lifetimeOf(headers) ?? maxAge) * 1000
+    return true
   }
 
   const knownKey = ({ kid, alg }: Record<string, unknown>) => {

@@ -12,8 +12,11 @@ export interface Source {
 export const NO_SOURCE: Source = { refresh: async () => {}, isFresh: () => true, failure: () => undefined }
 
 interface Needs {
-  /** Reads it and takes it in; throws where that fails, and then what was there before stays. */
-  read: () => Promise<void>
+  /**
+   * Reads it and takes it in; whether it is newer than what was there before. Throws where that fails, and then what was
+   * there before stays.
+   */
+  read: () => Promise<boolean>
   /** Milliseconds since 1970. */
   now: () => number
   /** For how long what was read is believed. */
@@ -35,8 +38,7 @@ export function createSource({ read, now, staleAfterMs, onError }: Needs) {
     if (time < askedAt) readAt -= askedAt - time
     askedAt = time
     try {
-      await read()
-      readAt = time
+      if (await read()) readAt = time
       failure = undefined
     } catch (error) {
       if (!failure) onError(error as Error)

@@ -150,6 +150,50 @@ t.test('a feed that could not be read for maxStaleness: refused, or tolerated', 
   t.equal(await verdict(usual, token()), 'accepted')
 })
 
+t.test('a feed that stands still gets old, and that is no failure', async (t) => {
+  const { latchkey, ended, known, clock, seconds } = await start(t)
+  const until = seconds() + 1000
+  const tell = (as_of: number, ...sids: string[]) => {
+    latchkey.answers[FEED] = json({ as_of, max_age: 900, sessions: sids.map((sid) => ({ sid, until })) })
+    return ended.refresh()
+  }
+  await tell(1000)
+  clock.time += 30_000
+  await tell(1000, 'a')
+  t.strictSame(known('a'), ['a'], 'what it tells counts all the same')
+  t.ok(ended.isFresh())
+  clock.time++
+  t.notOk(ended.isFresh())
+  await tell(1000)
+  t.notOk(ended.isFresh())
+  t.equal(ended.failure(), undefined)
+  await tell(999)
+  t.ok(ended.isFresh(), 'Latchkey’s clock may be put back')
+  clock.time += 30_001
+  await tell(1000)
+  t.ok(ended.isFresh(), 'another than the one before')
+})
+
+t.test('to a verifier such a feed is stale', async (t) => {
+  const latchkey = await startStandIn(t)
+  const errors: Error[] = []
+  const onError = (error: Error) => errors.push(error)
+  const [refusing, tolerant] = [latchkey.verifier({ onError }), latchkey.verifier({ staleSessions: 'tolerate' })]
+  for (const verifier of [refusing, tolerant]) await verifier.ready()
+  const as_of = Math.floor(latchkey.clock.time / 1000)
+  latchkey.answers[FEED] = json({ as_of, max_age: 900, sessions: [] })
+  latchkey.clock.time += 30_001
+  const stale = { code: 'UNAVAILABLE', cause: { message: /no newer list/ } }
+  await t.rejects(refusing.ready(), stale)
+  await t.rejects(refusing.verify(latchkey.token()), stale)
+  await tolerant.ready()
+  t.equal(await verdict(tolerant, latchkey.token()), 'accepted')
+  latchkey.answers[FEED] = json({ as_of: as_of + 1, max_age: 900, sessions: [] })
+  await refusing.ready()
+  t.equal(await verdict(refusing, latchkey.token()), 'accepted')
+  t.strictSame(errors, [])
+})
+
 t.test('before it was ever read: the same', async (t) => {
   const latchkey = await startStandIn(t)
   latchkey.answers[FEED] = json({}, {}, 503)
