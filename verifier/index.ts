@@ -46,7 +46,7 @@ export interface VerifierOptions {
   jwksMaxStaleness?: number | undefined
   /** Seconds that Latchkey has for an answer; 5 by default. */
   timeoutSeconds?: number | undefined
-  /** Hears why keys or feed could not be read: the first of several failures in a row. */
+  /** Hears why keys or feed could not be read: the first of several failures in a row. What it throws is passed over. */
   onError?: ((error: Error) => void) | undefined
   /** By default the global one. */
   fetch?: Fetch | undefined
@@ -146,8 +146,12 @@ function sourcesOf(options: VerifierOptions, closing: AbortSignal): { keys: Keys
   const asker: Asker = { fetch, timeoutMs: timeoutSeconds * 1000, closing }
   const base = `${url.replace(/\/$/, '')}/.well-known`
   const { jwksUri = `${base}/jwks.json` } = options
-  // What the close itself ends is no failure.
-  const onError = (error: Error) => void (closing.aborted || options.onError?.(error))
+  const onError = (error: Error) => {
+    // What the close itself ends is no failure.
+    if (closing.aborted) return
+    // Whatever it throws, or its promise: the reading goes on.
+    new Promise((resolve) => resolve(options.onError?.(error))).catch(() => {})
+  }
   const shared = { asker, now, onError }
   const keys = secret
     ? createSharedKey(secret)

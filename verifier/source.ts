@@ -41,10 +41,12 @@ export function createSource({ read, now, staleAfterMs, onError }: Needs) {
       if (await read()) readAt = time
       failure = undefined
     } catch (error) {
-      if (!failure) onError(error as Error)
+      const isFirst = !failure
       failure = error as Error
+      if (isFirst) onError(failure)
+    } finally {
+      running = undefined
     }
-    running = undefined
   }
 
   return {

@@ -230,6 +230,24 @@ t.test('it goes on reading, and a token that comes first waits for the first ans
   t.equal(latchkey.asked.length, length, 'not after its close')
 })
 
+t.test('an onError that throws ends nothing', async (t) => {
+  const latchkey = await startStandIn(t)
+  latchkey.answers[FEED] = json({}, {}, 500)
+  const oddities = [
+    () => {
+      throw new Error('at once')
+    },
+    () => Promise.reject(new Error('later')),
+  ]
+  for (const onError of oddities) {
+    const verifier = latchkey.verifier({ onError, pollSeconds: 0.001 })
+    await t.rejects(verifier.ready(), { code: 'UNAVAILABLE', cause: { message: /the answer was 500/ } })
+    const before = latchkey.count(FEED)
+    while (latchkey.count(FEED) < before + 3) await pause(1)
+    verifier.close()
+  }
+})
+
 t.test('a close ends what is on its way, and that is no failure', async (t) => {
   const latchkey = await startStandIn(t)
   const errors: Error[] = []
