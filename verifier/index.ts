@@ -5,54 +5,14 @@
 import { compactVerify } from 'jose'
 import { createEnded, type Ended, NOTHING_ENDED } from './ended.ts'
 import { VerifierError } from './errors.ts'
-import type { Asker, Fetch } from './http.ts'
+import type { Asker } from './http.ts'
 import { createPublicKeys, createSharedKey, type Keys, type VerifyingKey } from './keys.ts'
+import { checkOptions, type VerifierOptions } from './options.ts'
 import { type AccessClaims, isRight, readToken } from './token.ts'
 
 export { type VerifierCode, VerifierError } from './errors.ts'
+export type { VerifierOptions } from './options.ts'
 export type { AccessClaims } from './token.ts'
-
-export interface VerifierOptions {
-  /** Latchkey's ISSUER: the `iss` of its tokens. */
-  issuer: string
-  /** Latchkey's AUDIENCE: the `aud` of its tokens. */
-  audience: string
-  /** Where Latchkey is reached, when that is not the issuer: `http://latchkey:3000`. */
-  url?: string | undefined
-  /** Where its keys are; by default `/.well-known/jwks.json` there. */
-  jwksUri?: string | undefined
-  /** Latchkey's JWT_SECRET, where it signs by HS256; then there are no keys to be read. */
-  secret?: string | undefined
-  /**
-   * How the feed of ended sessions is read: as one of SERVICE_CLIENTS, by everyone (REVOCATIONS_PUBLIC=on, the default), or
-   * `false`: not at all, and a token is good until its `exp` whatever happens to its session.
-   */
-  sessions?: { clientId: string; clientSecret: string } | 'public' | false | undefined
-  /**
-   * What to do where the list of ended sessions is older than `maxStaleness`: `refuse` (the default) throws UNAVAILABLE,
-   * `tolerate` goes on with what is known.
-   */
-  staleSessions?: 'refuse' | 'tolerate' | undefined
-  /**
-   * Seconds since the feed was read with another `as_of` than before; 30 by default. Latchkey moves it each second, while it
-   * can read its database.
-   */
-  maxStaleness?: number | undefined
-  /** Seconds between two looks at the feed; 2 by default. */
-  pollSeconds?: number | undefined
-  /** Seconds for which a list of keys is used before it is read anew: what its Cache-Control says, and at most this; 300 by default. */
-  jwksMaxAge?: number | undefined
-  /** Seconds for which a list of keys is believed that cannot be read anew; 3,600 by default. */
-  jwksMaxStaleness?: number | undefined
-  /** Seconds that Latchkey has for an answer; 5 by default. */
-  timeoutSeconds?: number | undefined
-  /** Hears why keys or feed could not be read: the first of several failures in a row. What it throws is passed over. */
-  onError?: ((error: Error) => void) | undefined
-  /** By default the global one. */
-  fetch?: Fetch | undefined
-  /** Milliseconds since 1970; by default the system's clock. */
-  now?: (() => number) | undefined
-}
 
 export interface Verifier {
   /** The claims of a good access token. Throws a VerifierError: TOKEN_EXPIRED, INVALID_TOKEN, UNAVAILABLE. */
@@ -127,15 +87,6 @@ export function createVerifier(options: VerifierOptions): Verifier {
 
 function refuse(code: VerifierError['code'], cause?: unknown): never {
   throw new VerifierError(code, { cause })
-}
-
-function checkOptions({ issuer, audience, secret, jwksUri }: VerifierOptions): void {
-  for (const [name, value] of Object.entries({ issuer, audience })) {
-    if (typeof value !== 'string' || value === '') throw new TypeError(`A verifier needs \`${name}\`.`)
-  }
-  if (secret === undefined) return
-  if (jwksUri !== undefined) throw new TypeError('A verifier has `secret` (HS256) or `jwksUri`, not both.')
-  if (Buffer.byteLength(secret) < 32) throw new TypeError('`secret` has at least 32 bytes, as JWT_SECRET has.')
 }
 
 /** Where keys and ended sessions come from. */

@@ -16,7 +16,7 @@ async function start(t: Test, options: Partial<VerifierOptions> = {}) {
       audience: AUDIENCE,
       url: latchkey.origin,
       now: () => latchkey.clock.time,
-      pollSeconds: 100_000,
+      pollSeconds: 86_400,
       ...options,
     })
     scope.get('/me', async ({ claims }) => claims)

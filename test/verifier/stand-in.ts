@@ -96,7 +96,7 @@ export async function startStandIn(t: Test) {
         audience: AUDIENCE,
         url: origin,
         now: () => clock.time,
-        pollSeconds: 100_000,
+        pollSeconds: 86_400,
         ...options,
       })
       t.teardown(() => verifier.close())

@@ -163,7 +163,22 @@ t.test('an option that is none', async (t) => {
     [{ secret: '' }, /32 bytes/],
     [{ secret: 'x'.repeat(31) }, /32 bytes/],
     [{ secret: SECRET, jwksUri: 'http://127.0.0.1:1/' }, /not both/],
+    ...[null, true, '', 'private', 0, [], {}].map((sessions): [object, RegExp] => [{ sessions }, /`sessions`/]),
+    ...[{ clientId: 'orders' }, { clientSecret: 'x' }, { clientId: '', clientSecret: 'x' }].map(
+      (sessions): [object, RegExp] => [{ sessions }, /`clientSecret`/],
+    ),
+    ...[
+      { clientId: 'orders', clientSecret: '' },
+      { clientId: 5, clientSecret: 'x' },
+    ].map((sessions): [object, RegExp] => [{ sessions }, /`clientSecret`/]),
+    ...[null, '', 'Refuse', true].map((staleSessions): [object, RegExp] => [{ staleSessions }, /`staleSessions`/]),
   ]
+  const seconds = ['maxStaleness', 'pollSeconds', 'jwksMaxAge', 'jwksMaxStaleness', 'timeoutSeconds']
+  for (const name of seconds) {
+    for (const value of [Number.NaN, Number.POSITIVE_INFINITY, 0, -1, 86_400.5, '2', null])
+      cases.push([{ [name]: value }, new RegExp(`\`${name}\`.*86400`)])
+    for (const value of [86_400, 0.5, undefined]) createVerifier({ ...right, secret: SECRET, [name]: value }).close()
+  }
   for (const [changed, message] of cases)
     t.throws(() => createVerifier({ ...right, ...changed } as VerifierOptions), { name: 'TypeError', message })
 })
