@@ -8,6 +8,7 @@ import { VerifierError } from './errors.ts'
 import type { Asker } from './http.ts'
 import { createPublicKeys, createSharedKey, type Keys, type VerifyingKey } from './keys.ts'
 import { checkOptions, type VerifierOptions } from './options.ts'
+import type { Source } from './source.ts'
 import { type AccessClaims, isRight, readToken } from './token.ts'
 
 export { type VerifierCode, VerifierError } from './errors.ts'
@@ -31,16 +32,17 @@ export function createVerifier(options: VerifierOptions): Verifier {
   const { issuer, audience, staleSessions = 'refuse', pollSeconds = 2, now = Date.now } = options
   const closing = new AbortController()
   const { keys, ended } = sourcesOf(options, closing.signal)
-  let timer: NodeJS.Timeout | undefined
+  const timers = new Map<Source, NodeJS.Timeout>()
 
-  const read = async () => void (await Promise.all([keys.refresh(), ended.refresh()]))
-
-  /** The next read is a while after the end of this one, however long it takes; a process does not go on for its sake. */
-  async function readOn(): Promise<void> {
-    await read()
-    if (!closing.signal.aborted) timer = setTimeout(readOn, pollSeconds * 1000).unref()
+  /**
+   * The next read is a while after the end of this one, however long it takes; a process does not go on for its sake. Keys
+   * and feed do not wait for each other.
+   */
+  async function readOn(source: Source): Promise<void> {
+    await source.refresh()
+    if (!closing.signal.aborted) timers.set(source, setTimeout(readOn, pollSeconds * 1000, source).unref())
   }
-  const first = readOn()
+  const first = Promise.all([keys, ended].map(readOn))
 
   /** RFC 7515, section 5.2; whatever jose throws about it is the token's fault. */
   async function checkSignature(token: string, { key, alg }: VerifyingKey): Promise<void> {
@@ -75,12 +77,12 @@ export function createVerifier(options: VerifierOptions): Verifier {
     },
     async ready() {
       await first
-      if (!keys.isFresh() || !ended.isFresh()) await read()
+      if (!keys.isFresh() || !ended.isFresh()) await Promise.all([keys.refresh(), ended.refresh()])
       if (!keys.isFresh() || !canJudge()) refuse('UNAVAILABLE', keys.failure() ?? whyStale())
     },
     close() {
       closing.abort()
-      clearTimeout(timer)
+      for (const timer of timers.values()) clearTimeout(timer)
     },
   }
 }

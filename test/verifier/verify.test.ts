@@ -245,6 +245,22 @@ t.test('it goes on reading, and a token that comes first waits for the first ans
   t.equal(latchkey.asked.length, length, 'not after its close')
 })
 
+t.test('keys that do not come do not hold up the feed', async (t) => {
+  const latchkey = await startStandIn(t)
+  const verifier = latchkey.verifier({ pollSeconds: 0.002, timeoutSeconds: 600 })
+  await verifier.ready()
+  const asked = new Promise<void>((resolve) => {
+    latchkey.answers[JWKS] = () => resolve()
+  })
+  latchkey.clock.time += 300_000
+  await asked
+  const before = latchkey.count(FEED)
+  while (latchkey.count(FEED) < before + 3) await pause(1)
+  latchkey.ended.push({ sid: 'session-1', until: latchkey.claims().exp })
+  while ((await verdict(verifier, latchkey.token())) === 'accepted') await pause(1)
+  t.equal(await verdict(verifier, latchkey.token()), 'INVALID_TOKEN')
+})
+
 t.test('an onError that throws ends nothing', async (t) => {
   const latchkey = await startStandIn(t)
   latchkey.answers[FEED] = json({}, {}, 500)
