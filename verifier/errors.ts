@@ -10,8 +10,8 @@ const MESSAGES: Record<VerifierCode, string> = {
 }
 
 /**
- * UNAUTHENTICATED: no token. TOKEN_EXPIRED: all is right but `exp`. INVALID_TOKEN: all else that is wrong with a token, an
- * ended session too. UNAVAILABLE: Latchkey could not be asked for its keys or ended sessions for too long.
+ * UNAUTHENTICATED: no token. TOKEN_EXPIRED: all is right but `exp`, as far as can be told where its key is gone.
+ * INVALID_TOKEN: all else that is wrong with a token, an ended session too. UNAVAILABLE: Latchkey could not be asked for its keys or ended sessions for too long.
  */
 export type VerifierCode = keyof typeof STATUS
 

@@ -62,7 +62,7 @@ export function createVerifier(options: VerifierOptions): Verifier {
     if (!isRight(claims, { issuer, audience, now: now() })) return refuse('INVALID_TOKEN')
     await first
     const isOver = () => now() >= claims.exp * 1000
-    await checkSignature(token, (await keys.find(header, !isOver())) ?? refuse('INVALID_TOKEN'))
+    await checkSignature(token, (await keys.find(header, isOver())) ?? refuse('INVALID_TOKEN'))
     if (!canJudge()) refuse('UNAVAILABLE', whyStale())
     if (ended.has(claims.sid)) refuse('INVALID_TOKEN')
     return isOver() ? refuse('TOKEN_EXPIRED') : claims

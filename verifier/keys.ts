@@ -16,10 +16,11 @@ export interface VerifyingKey {
 
 export interface Keys extends Source {
   /**
-   * The key that a token's header names; undefined where there is none. Only where `mayAsk`, an unknown one is asked for.
-   * Throws UNAVAILABLE where that cannot be told.
+   * The key that a token's header names; undefined where there is none. An unknown one is asked for, but not for a token
+   * that is over: that throws TOKEN_EXPIRED, since its key may have gone with its last tokens. Throws UNAVAILABLE where it
+   * cannot be told.
    */
-  find: (header: Record<string, unknown>, mayAsk: boolean) => Promise<VerifyingKey | undefined>
+  find: (header: Record<string, unknown>, isOver: boolean) => Promise<VerifyingKey | undefined>
 }
 
 interface Needs {
@@ -63,10 +64,10 @@ export function createPublicKeys({ asker, url, now, maxAge, staleAfterMs, onErro
     return key?.alg === alg ? key : undefined
   }
 
-  async function find(header: Record<string, unknown>, mayAsk: boolean): Promise<VerifyingKey | undefined> {
+  async function find(header: Record<string, unknown>, isOver: boolean): Promise<VerifyingKey | undefined> {
     const { kid, alg } = header
     if (typeof kid !== 'string' || !KID.test(kid) || !KINDS.has(alg)) return undefined
-    if (!known.has(kid) && mayAsk) {
+    if (!known.has(kid) && !isOver) {
       // Either way: a clock that was put back must not close this for as long as it was.
       if (Math.abs(now() - source.askedAt()) >= UNKNOWN_EVERY_MS) await source.refresh()
       else await source.running()
@@ -74,6 +75,8 @@ export function createPublicKeys({ asker, url, now, maxAge, staleAfterMs, onErro
     // Where the list could not be read, a key that is not in it may be a new one.
     if (!source.isFresh() || (!known.has(kid) && source.failure()))
       throw new VerifierError('UNAVAILABLE', { cause: source.failure() })
+    // Nothing of this token is proven, but it only decides between two refusals: who owns it refreshes or is told there.
+    if (!known.has(kid) && isOver) throw new VerifierError('TOKEN_EXPIRED')
     return knownKey(header)
   }
 

@@ -101,7 +101,14 @@ t.test('exp comes last, and an ended session before it', async (t) => {
     ['over, and ended', token({ ...past, sid: 'ended' }), 'INVALID_TOKEN'],
     ['ended', token({ sid: 'ended' }), 'INVALID_TOKEN'],
     ['over, and of another audience', token({ ...past, aud: 'other' }), 'INVALID_TOKEN'],
-    ['over, and of an unknown key', token(past, { kid: 'x' }), 'INVALID_TOKEN'],
+    ['over, and its key is gone', token(past, { kid: 'x' }), 'TOKEN_EXPIRED'],
+    ['its key is gone', token({}, { kid: 'x' }), 'INVALID_TOKEN'],
+    ['over, its key is gone, and of another audience', token({ ...past, aud: 'other' }, { kid: 'x' }), 'INVALID_TOKEN'],
+    ['over, and of no plausible key', token(past, { kid: '../x' }), 'INVALID_TOKEN'],
+    ['over, and of no algorithm', token(past, { kid: 'x', alg: 'none' }), 'INVALID_TOKEN'],
+    ['over, and of another algorithm', token(past, { alg: 'RS256' }), 'INVALID_TOKEN'],
+    // Whoever made it up is not told which sessions have ended.
+    ['over, its key is gone, and ended', token({ ...past, sid: 'ended' }, { kid: 'x' }), 'TOKEN_EXPIRED'],
     ['over, and forged', `${token(past).slice(0, -10)}AAAAAAAAAA`, 'INVALID_TOKEN'],
   ]
   for (const [name, one, code] of cases) t.equal(await verdict(verifier, one), code, name)
