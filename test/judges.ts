@@ -134,24 +134,52 @@ async function listenOn(t: Test, app: ExampleApp): Promise<number> {
   return (server.address() as AddressInfo).port
 }
 
+/** Before each token comes by how many seconds the clocks of the test are ahead. */
+const PYTHON_CLOCKS = `
+import os, runpy, sys, time
+ahead, monotonic, now = 0, time.monotonic, time.time
+time.monotonic = lambda: monotonic() + ahead
+time.time = lambda: now() + ahead
+def lines(stdin):
+    global ahead
+    for line in stdin:
+        seconds, token = line.split(" ", 1)
+        ahead = float(seconds)
+        yield token
+sys.stdin = lines(sys.stdin)
+sys.argv = sys.argv[1:]
+sys.path.insert(0, os.path.dirname(sys.argv[0]))
+runpy.run_path(sys.argv[0], run_name="__main__")
+`
+/** The true time, also where a test has put another in the place of `Date.now`. */
+const trueNow = Date.now
+
+/**
+ * A program in Python, as a file and its arguments, that says `ready`, takes tokens from stdin, one a line, and answers each
+ * by a line. Its clocks go with those of this process.
+ */
+export async function pythonJudge(t: Test, words: string[]): Promise<Judge> {
+  // -B: leaves no compiled file beside the source.
+  const python = start(t, [need('python-jwt'), '-B', '-c', PYTHON_CLOCKS, ...words])
+  await python.line(/^ready$/)
+  const waiting: ((verdict: string) => void)[] = []
+  createInterface(python.child.stdout!).on('line', (line) => waiting.shift()?.(line))
+  python.ended.then(() => {
+    for (const tell of waiting) tell(`it ended: ${python.stderr()}`)
+  })
+  return (token) =>
+    new Promise((resolve) => {
+      waiting.push(resolve)
+      python.child.stdin!.write(`${(Date.now() - trueNow()) / 1000} ${token.replaceAll('\n', ' ')}\n`)
+    })
+}
+
 const PYJWT: Library = {
   name: 'pyjwt',
   skip: skipWithout('python-jwt'),
   async start(t, { issuer, audience, maxAgeSeconds }) {
     const more = maxAgeSeconds === undefined ? [] : [String(maxAgeSeconds)]
-    // -B: leaves no compiled file beside the source.
-    const python = start(t, [need('python-jwt'), '-B', join(EXAMPLES, 'pyjwt.py'), issuer, audience, ...more])
-    await python.line(/^ready$/)
-    const waiting: ((verdict: string) => void)[] = []
-    createInterface(python.child.stdout!).on('line', (line) => waiting.shift()?.(line))
-    python.ended.then(() => {
-      for (const tell of waiting) tell(`it ended: ${python.stderr()}`)
-    })
-    return (token) =>
-      new Promise((resolve) => {
-        waiting.push(resolve)
-        python.child.stdin!.write(`${token.replaceAll('\n', ' ')}\n`)
-      })
+    return pythonJudge(t, [join(EXAMPLES, 'pyjwt.py'), issuer, audience, ...more])
   },
 }
 

@@ -15,5 +15,10 @@ export async function createApp({ issuer, audience, maxAge = 300 }) {
     }),
   )
   app.get('/', (request, response) => response.json(request.auth.payload))
+  app.use((error, _request, response, next) => {
+    // By itself it says that the token is invalid, where the issuer cannot be asked any more.
+    if (error.message !== 'Failed to fetch authorization server metadata') return next(error)
+    response.status(503).set('retry-after', '1').json({ error: 'Service Unavailable' })
+  })
   return app
 }

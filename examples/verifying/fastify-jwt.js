@@ -11,7 +11,11 @@ export async function createApp({ issuer, audience, maxAge = 300 }) {
   app.register(fastifyJwt, {
     decode: { complete: true },
     // From the configured issuer, never from the one that a token names.
-    secret: (_request, { header }) => keys.getPublicKey({ domain: issuer, kid: header.kid, alg: header.alg }),
+    secret: (_request, { header }) =>
+      keys.getPublicKey({ domain: issuer, kid: header.kid, alg: header.alg }).catch((error) => {
+        // All else is a list that could not be had, which is no fault of the token's.
+        throw Object.assign(error, { noKeys: error.code !== 'JWK_NOT_FOUND' })
+      }),
     verify: {
       algorithms,
       allowedIss: issuer,
@@ -22,7 +26,10 @@ export async function createApp({ issuer, audience, maxAge = 300 }) {
   })
   app.addHook('onRequest', async (request, reply) => {
     // By itself it answers 500 to some forged tokens.
-    await request.jwtVerify().catch(() => reply.code(401).send({ error: 'Unauthorized' }))
+    await request.jwtVerify().catch(({ noKeys }) => {
+      if (noKeys) return reply.code(503).header('retry-after', '1').send({ error: 'Service Unavailable' })
+      return reply.code(401).send({ error: 'Unauthorized' })
+    })
   })
   app.get('/', async ({ user }) => user)
   return app

@@ -1,11 +1,16 @@
 // Access tokens checked by oauth4webapi, by all rules of RFC 9068. Gives a function that takes a token and gives its
 // claims, or throws.
 import * as oauth from 'oauth4webapi'
+import { createFetch } from './fetch.js'
 
 export async function createCheck({ issuer, audience, maxAge = 300 }) {
   const url = new URL(issuer)
-  // Only to try it without TLS.
-  const options = { [oauth.allowInsecureRequests]: url.protocol === 'http:' }
+  const options = {
+    // Only to try it without TLS.
+    [oauth.allowInsecureRequests]: url.protocol === 'http:',
+    // While Latchkey is away, with the keys of last time.
+    [oauth.customFetch]: createFetch(),
+  }
   const discover = async () =>
     oauth.processDiscoveryResponse(url, await oauth.discoveryRequest(url, { ...options, algorithm: 'oauth2' }))
 

@@ -7,10 +7,23 @@ import { metadataOf } from './metadata.js'
 
 export async function createApp({ issuer, audience, maxAge = 300 }) {
   const { jwks_uri, id_token_signing_alg_values_supported: algorithms } = await metadataOf(issuer)
+  const keyOf = passportJwtSecret({
+    jwksUri: jwks_uri,
+    cacheMaxAge: maxAge * 1000,
+    // While Latchkey is away, with the keys of last time, until they are an hour old.
+    cacheMaxAgeFallback: (3600 - maxAge) * 1000,
+    timeout: 5000,
+  })
   const strategy = new Strategy(
     {
       jwtFromRequest: ExtractJwt.fromAuthHeaderAsBearerToken(),
-      secretOrKeyProvider: passportJwtSecret({ jwksUri: jwks_uri, cacheMaxAge: maxAge * 1000 }),
+      // By itself it answers 401 where keys cannot be had: no fault of the token's. `this` is the strategy of the request.
+      secretOrKeyProvider(request, token, done) {
+        keyOf(request, token, (error, key) => {
+          if (error) this.error(Object.assign(error, { status: 503, headers: { 'retry-after': '1' } }))
+          else done(null, key)
+        })
+      },
       issuer,
       audience,
       algorithms,

@@ -3,9 +3,26 @@
 
 import json
 import sys
+import time
 import urllib.request
 
 import jwt
+
+
+class Keys(jwt.PyJWKClient):
+    """While Latchkey is away, with the keys of last time, until they are an hour old."""
+
+    _last, _read_at = None, float("-inf")
+
+    def fetch_data(self):
+        try:
+            self._last, self._read_at = super().fetch_data(), time.monotonic()
+        except (jwt.PyJWTError, OSError, ValueError):
+            if time.monotonic() - self._read_at >= 3600:
+                raise
+            # It has thrown them away.
+            self.jwk_set_cache.put(self._last)
+        return self._last
 
 
 class Check:
@@ -16,7 +33,7 @@ class Check:
         # OpenID Connect Discovery 1.0, section 4.3.
         if metadata["issuer"] != issuer:
             raise ValueError(f"{address} is the document of {metadata['issuer']}")
-        self._keys = jwt.PyJWKClient(metadata["jwks_uri"], lifespan=max_age)
+        self._keys = Keys(metadata["jwks_uri"], lifespan=max_age)
         self._rules = {
             "issuer": issuer,
             "audience": audience,
@@ -41,5 +58,5 @@ if __name__ == "__main__":
         try:
             check(line.strip())
             print("accepted", flush=True)
-        except (jwt.PyJWTError, ValueError) as error:
+        except (jwt.PyJWTError, OSError, ValueError) as error:
             print(f"refused: {error!r}", flush=True)
