@@ -16,6 +16,8 @@ import jwt
 
 # A new key is in the list for minutes before it signs, and one that was revoked goes at once.
 KEYS_SECONDS = 60
+# For so long a list of keys is believed that cannot be read anew: it may hold one that was revoked meanwhile.
+KEYS_MAX_STALENESS = 3600
 # One key, one algorithm (RFC 8725, section 3.1).
 ALGORITHMS = {"EC": "ES256", "RSA": "RS256"}
 # Seconds by which the clock of whoever issued a token may be ahead.
@@ -54,7 +56,7 @@ class Verifier:
     def verify(self, token):
         """The claims of a good access token. Throws Refused: all else before its session, and its session before `exp`."""
         self._started.wait(10)
-        if not self._keys:
+        if time.monotonic() - self._keys_at > KEYS_MAX_STALENESS:
             raise Refused("UNAVAILABLE", 503)
         claims = self._signed(token)
         if not self._is_right(claims):
@@ -111,8 +113,12 @@ class Verifier:
     def _read_keys(self):
         if time.monotonic() - self._keys_at < KEYS_SECONDS:
             return
-        self._keys = {key.key_id: key for key in self._client.get_signing_keys() if key.key_type in ALGORITHMS}
-        self._keys_at = time.monotonic()
+        asked_at = time.monotonic()
+        keys = {key.key_id: key for key in self._client.get_signing_keys() if key.key_type in ALGORITHMS}
+        if not keys:
+            raise ValueError("There is no key for ES256 or RS256 in the list.")
+        self._keys = keys
+        self._keys_at = asked_at
 
     def _read_ended(self):
         asked_at = time.monotonic()
@@ -120,10 +126,14 @@ class Verifier:
         request = urllib.request.Request(self._feed + query, headers=self._headers)
         with urllib.request.urlopen(request, timeout=5) as response:
             feed = json.load(response)
+        if type(feed["as_of"]) is not int:
+            raise ValueError("This is no list of ended sessions.")
         told = {entry["sid"]: entry["until"] for entry in feed["sessions"]}
         # A new dict, so that no other thread sees half of it. What is over is forgotten.
         now = time.time()
         known = {sid: max(until, told.get(sid, 0)) for sid, until in self._ended.items()}
         self._ended = {sid: until for sid, until in {**told, **known}.items() if until > now}
+        # The same list again is no news, though it came just now: from a cache, or of an instance that stands still.
+        if feed["as_of"] != self._since:
+            self._ended_at = asked_at
         self._since = feed["as_of"]
-        self._ended_at = asked_at
