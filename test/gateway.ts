@@ -79,7 +79,7 @@ export function exportKeys({ keys }: Jwks, folder: string): void {
 export interface Seen {
   method: string
   url: string
-  /** As they were sent, name and value in turn. */
+  /** As they were sent, name and value in turn; then the trailers. */
   headers: [name: string, value: string][]
   body: Buffer
 }
@@ -93,10 +93,9 @@ export interface App {
 export async function startProtected(t: Test): Promise<App> {
   const seen: Seen[] = []
   const look = async (request: IncomingMessage, body: Buffer) => {
-    const { method = '', url = '', rawHeaders } = request
-    const pairs = rawHeaders.flatMap((name, at) =>
-      at % 2 === 0 ? [[name, rawHeaders[at + 1]!] as [string, string]] : [],
-    )
+    const { method = '', url = '', rawHeaders, rawTrailers } = request
+    const fields = [...rawHeaders, ...rawTrailers]
+    const pairs = fields.flatMap((name, at) => (at % 2 === 0 ? [[name, fields[at + 1]!] as [string, string]] : []))
     seen.push({ method, url, headers: pairs, body })
   }
   const server = createServer(async (request, response) => {
@@ -114,6 +113,10 @@ export async function startProtected(t: Test): Promise<App> {
     const head = ['HTTP/1.1 101 Switching Protocols', 'Connection: Upgrade', `Upgrade: ${upgrade}`]
     socket.write([...head, `Sec-WebSocket-Accept: ${accept}`, '', ''].join('\r\n'))
     socket.on('error', () => {}).pipe(socket)
+  })
+  server.on('connect', async (request, socket: Socket) => {
+    await look(request, Buffer.alloc(0))
+    socket.end('HTTP/1.1 200 OK\r\n\r\n')
   })
   return { port: await listenOn(t, server), seen }
 }

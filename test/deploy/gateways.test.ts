@@ -129,6 +129,9 @@ const ODD = [
     '/health/ready',
     '/docs/json',
     '/?/user/',
+    '/user/..#x',
+    '/user/#/../app',
+    '/.well-known/jwks.json#/../../app',
   ],
 ]
 
@@ -155,6 +158,7 @@ const ADMIN = [
     '/;/admin',
     '/%61%64min',
   ],
+  ...['/admin/..#x', '/admin/.#', '/admin#x', '/admin/x?#', '/x#/../admin', '/x/#/../../admin'],
   ...['http://evil.example/admin/x', 'http://evil.example//admin', '/%5cadmin', '/x/.%2e/admin', '/admin%3bx'],
 ]
 
@@ -215,6 +219,10 @@ for (const [name, startGateway] of Object.entries(GATEWAYS)) {
           `GET ${path} HTTP/1.1\r\nHost: a\r\nAuthorization: ${bearer(ann).authorization}\r\n\r\n`,
         )
         await keptOut(t, path, asking, [400, 403])
+      }
+      for (const path of ['/admin/..#x', '/x#y', '/x?y#z']) {
+        const sent = `GET ${path} HTTP/1.1\r\nHost: a\r\nAuthorization: ${bearer(eve).authorization}\r\n\r\n`
+        await keptOut(t, `${path} by whom it may`, exchange(port, sent), [400])
       }
       await keptOut(t, 'a query of the own', ask('GET', '/admin?role=editor', bearer(ann)), [403])
       const refused = await ask('GET', '/admin/x', { ...bearer(ann), 'accept-language': 'ko' })
@@ -308,6 +316,32 @@ for (const [name, startGateway] of Object.entries(GATEWAYS)) {
       t.match(await socket.next(), { status: 299, text: 'hello' })
       socket.socket.destroy()
       await keptOut(t, 'an upgrade', exchange(port, `${HELLO}\r\n`), [401])
+    })
+
+    await t.test('nothing but a WebSocket gets a tunnel', async (t) => {
+      const good = `Authorization: ${bearer(ann).authorization}\r\n`
+      const preflight = 'Origin: https://a.example\r\nAccess-Control-Request-Method: GET\r\n'
+      const wanted = ['websocket', 'WebSocket', 'h2c', 'anything', 'h2c, websocket', 'h2c\r\nUpgrade: websocket']
+      for (const method of ['GET', 'POST', 'OPTIONS', 'PUT'])
+        for (const upgrade of wanted)
+          for (const more of ['', preflight, good, good + preflight]) {
+            const sent = HELLO.replace('GET', method)
+              .replace('Upgrade: websocket', `Upgrade: ${upgrade}\r\nHTTP2-Settings: AAMAAABkAAQAAP__`)
+              .replace('Connection: Upgrade', 'Connection: Upgrade, HTTP2-Settings')
+            const before = app.seen.length
+            const answer = await exchange(port, `${sent}${more}\r\n`)
+            const what = `${method} ${upgrade} ${more}`
+            const seen = app.seen.slice(before).flatMap(({ headers }) => headers)
+            const hopped = seen.filter(([name]) => /^(upgrade|http2-settings)$/i.test(name))
+            const tunnel = answer!.status === 101
+            t.strictSame(hopped.map(String).join().toLowerCase(), tunnel ? 'upgrade,websocket' : '', what)
+            if (tunnel) t.ok(method === 'GET' && more.startsWith(good) && /websocket/i.test(upgrade), what)
+            else t.ok([200, 401].includes(answer!.status), what)
+          }
+      for (const more of ['', good]) {
+        const asking = exchange(port, `CONNECT a:80 HTTP/1.1\r\nHost: a\r\n${more}\r\n`)
+        await keptOut(t, `CONNECT ${more}`, asking, [400, 401, 404, 405])
+      }
     })
 
     await t.test('a preflight passes, not knowing who asks', async (t) => {
