@@ -26,6 +26,8 @@ interface Behind {
   app: number
   issuer: string
   jwks: Jwks
+  /** In the place of HAProxy's script that asks Latchkey. */
+  script?: string
 }
 
 /** The gateways that are tried; each gives the port on which it listens. */
@@ -53,7 +55,9 @@ async function startCaddy(t: Test, { latchkey, app }: Behind): Promise<number> {
   return port
 }
 
-async function startHaproxy(t: Test, { latchkey, app, issuer, jwks }: Behind): Promise<number> {
+const SCRIPT = join(ROOT, 'deploy/haproxy/latchkey.lua')
+
+async function startHaproxy(t: Test, { latchkey, app, issuer, jwks, script = SCRIPT }: Behind): Promise<number> {
   const KEYS = await emptyFolder(t)
   exportKeys(jwks, KEYS)
   const keys = join(KEYS, 'keys.cfg')
@@ -61,7 +65,7 @@ async function startHaproxy(t: Test, { latchkey, app, issuer, jwks }: Behind): P
   const port = await freePort()
   const env = {
     ...{ LISTEN: local(port), VERIFY: local(await freePort()), LATCHKEY: local(latchkey), APP: local(app), KEYS },
-    ...{ ISSUER: issuer, AUDIENCE: 'latchkey', LATCHKEY_LUA: join(ROOT, 'deploy/haproxy/latchkey.lua') },
+    ...{ ISSUER: issuer, AUDIENCE: 'latchkey', LATCHKEY_LUA: script },
   }
   await launch(t, [need('haproxy'), '-db', '-f', join(ROOT, 'deploy/haproxy/haproxy.cfg'), '-f', keys], port, env)
   return port

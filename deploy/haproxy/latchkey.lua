@@ -1,5 +1,6 @@
 -- The action `lua.latchkey QUERY` of haproxy.cfg: asks /auth/verify about the request. Where it may pass, it gets the
--- X-Auth- headers of the answer; where not, Latchkey's answer is the answer. VERIFY is a variable of the environment.
+-- X-Auth- headers of the answer and txn.let_in is set; where not, Latchkey's answer is the answer. VERIFY is a variable of
+-- the environment.
 
 local URL = "http://" .. os.getenv("VERIFY") .. "/auth/verify"
 local IDENTITY = { "x-auth-user-id", "x-auth-session-id", "x-auth-roles" }
@@ -36,6 +37,7 @@ core.register_action("latchkey", { "http-req" }, function(txn, query)
     for _, name in ipairs(IDENTITY) do
       txn.http:req_set_header(name, first(answer.headers, name) or "")
     end
+    txn:set_var("txn.let_in", true)
   elseif answer.status == 401 or answer.status == 403 or (answer.status == 503 and first(answer.headers, "x-request-id")) then
     refuse(txn, answer)
   else

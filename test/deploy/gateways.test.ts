@@ -487,6 +487,26 @@ t.test('what HAProxy judges by itself, without a word from Latchkey', { skip: sk
   t.equal(app.seen.length, right.length)
 })
 
+t.test('HAProxy with a script that breaks off lets nobody in', { skip: skipWithout('haproxy') }, async (t) => {
+  const app = await startProtected(t)
+  const action = (body: string) => `core.register_action("latchkey", { "http-req" }, function(txn) ${body} end, 1)\n`
+  const bodies = {
+    error: 'error("broken")',
+    identity: 'txn.http:req_set_header("x-auth-user-id", "x") error()',
+    nothing: '',
+  }
+  for (const [name, body] of Object.entries(bodies)) {
+    const script = join(t.testdir({ 'latchkey.lua': action(body) }), 'latchkey.lua')
+    const port = await GATEWAYS.haproxy(t, { latchkey: latchkeyPort, app: app.port, issuer, jwks, script })
+    for (const path of ['/x', '/admin/x']) {
+      const answer = await send(port, 'GET', path, bearer(eve))
+      t.match({ ...answer, name }, { status: 503, headers: { 'retry-after': '1' } }, name)
+      t.match(JSON.parse(answer.text), { code: 'UNAVAILABLE' }, name)
+    }
+  }
+  t.strictSame(app.seen, [])
+})
+
 t.test('keys.sh without a key', { skip: skipWithout('haproxy') }, async (t) => {
   const { status, stderr } = spawnSync(join(ROOT, 'deploy/haproxy/keys.sh'), [t.testdir({})], { encoding: 'utf8' })
   t.equal(status, 1)
