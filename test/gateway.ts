@@ -102,7 +102,7 @@ export async function startProtected(t: Test): Promise<App> {
     const pairs = fields.flatMap((name, at) => (at % 2 === 0 ? [[name, fields[at + 1]!] as [string, string]] : []))
     seen.push({ method, url, headers: pairs, body })
   }
-  const server = createServer(async (request, response) => {
+  const server = createServer({ maxHeaderSize: 65_536 }, async (request, response) => {
     await look(request, await buffer(request))
     const status = Number(/^\/status\/(\d+)/.exec(request.url!)?.[1] ?? 200)
     const text = `the app's own ${status}`

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Prints keys.cfg for the keys in a folder, each in a file KID.pem, as `latchkey keys export --pem --dir DIR` writes them.
 # HAProxy reads a key at its start, and only one that stands in its configuration: here they stand, in a backend that nobody
-# comes to.
+# comes to. (There the algorithm is none but a word that HAProxy wants; a key of RS256 is read as well.)
 #
 #   keys.sh /etc/haproxy/latchkey > /etc/haproxy/keys.cfg
 set -eu

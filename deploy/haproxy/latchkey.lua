@@ -30,7 +30,9 @@ core.register_action("latchkey", { "http-req" }, function(txn, query)
   local headers = {}
   for _, name in ipairs({ "host", "authorization", "accept-language", "x-request-id" }) do
     local value = first(asked, name)
-    if value then headers[name] = { value } end
+    -- What is asked has to fit HAProxy's buffer, and 16 KiB, which Latchkey takes.
+    local fits = name ~= "accept-language" or #(value or "") <= 100
+    if value and fits then headers[name] = { value } end
   end
   local answer = core.httpclient():get({ url = URL .. query, headers = headers })
   if answer.status == 200 then
@@ -41,7 +43,14 @@ core.register_action("latchkey", { "http-req" }, function(txn, query)
   elseif answer.status == 401 or answer.status == 403 or (answer.status == 503 and first(answer.headers, "x-request-id")) then
     refuse(txn, answer)
   else
-    local own = { ["content-type"] = { [0] = "application/json; charset=utf-8" }, ["retry-after"] = { [0] = "1" } }
+    local own = {
+      ["content-type"] = { [0] = "application/json; charset=utf-8" },
+      ["content-language"] = { [0] = "en" },
+      ["vary"] = { [0] = "accept-language" },
+      ["cache-control"] = { [0] = "no-store" },
+      ["retry-after"] = { [0] = "1" },
+      ["x-request-id"] = { [0] = first(asked, "x-request-id") },
+    }
     refuse(txn, { status = 503, headers = own, body = AWAY })
   end
 end, 1)
