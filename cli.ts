@@ -54,7 +54,7 @@ keys
   .command('list')
   .summary('show every key and what it does')
   .description(
-    'Shows every key: next (published, waits), appointed (will sign), signing, retired (its tokens live), revoked.',
+    'Shows every key: next (published, waits), appointed (will sign), signing, retired (its tokens may live).',
   )
   .option('--json', 'as JSON')
   .addHelpText('after', examples('latchkey keys list', 'latchkey keys list --json'))
