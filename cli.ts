@@ -71,7 +71,7 @@ keys
   .command('revoke')
   .summary('take a key out of use at once, since it is compromised')
   .description(
-    'Takes a key out of use at once: its tokens are refused, people refresh. Services that check by themselves refuse them when their copy of the list is renewed.',
+    'Takes a key out of use at once: its tokens are refused, and people log in anew or their clients refresh. Services that check by themselves refuse them when their copy of the list is renewed.',
   )
   .argument('<kid>', 'the id of the key, as latchkey keys list shows it')
   .addHelpText('after', examples('latchkey keys revoke iY6VHfkWKfhWkSyaVDzIa1z2ymXAA0OmmZSkZFjLNOM'))
