@@ -90,8 +90,11 @@ export function createKeySet({ db, sealing, rules, log, tokenTtl, now }: Needs) 
       return key && key.alg === alg ? key.publicPem : undefined
     },
 
-    /** Whether a key that was found may have living tokens. */
-    isPublished: (kid: unknown): boolean => now() < known.get(kid as string)!.until,
+    /** Whether the key of this id may have living tokens; it may have gone since it was found. */
+    isPublished(kid: unknown): boolean {
+      const key = known.get(kid as string)
+      return key !== undefined && now() < key.until
+    },
 
     /** The keys that everyone may know now, the one that signs first. */
     published(): SigningKey[] {

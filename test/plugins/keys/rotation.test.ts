@@ -159,7 +159,9 @@ t.test('a compromised key is refused by every instance after its next poll', { s
   const elsewhere = other.as(ann.answer)
   for (const person of [ann, elsewhere]) t.equal(codeOf(await person.get('/user/me')), '200')
 
+  t.equal(setOf(one).isPublished(signing), true)
   t.equal(await setOf(one).revoke(signing!), true)
+  t.equal(setOf(one).isPublished(signing), false, 'also for a request that has just found it')
   t.equal(codeOf(await ann.get('/user/me')), '401 INVALID_TOKEN', 'here at once')
   t.notOk((await published(one)).includes(signing!))
   const { tokens } = await one.login('ann')
