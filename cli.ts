@@ -53,9 +53,7 @@ const keys = latchkey
 keys
   .command('list')
   .summary('show every key and what it does')
-  .description(
-    'Shows every key: next (published, waits), appointed (will sign), signing, retired (its tokens may live).',
-  )
+  .description('Shows every key: next (published, waits), appointed (will sign), signing, retired (signs no more).')
   .option('--json', 'as JSON')
   .addHelpText('after', examples('latchkey keys list', 'latchkey keys list --json'))
   .action((options) => run(() => listKeys(options)))

@@ -16,13 +16,13 @@ interface Needs extends Pick<Parts, 'config' | 'now' | 'newId'> {
   keys: Keys
 }
 
-type Subject = Pick<AccessClaims, 'sub' | 'sid' | 'roles' | 'iat' | 'exp'>
-
 function createAccessTokens({ jwt, keys, config, now, newId }: Needs) {
   return {
-    /** A token of a session, good from `iat` to `exp`, in seconds since 1970. Throws UNAVAILABLE where it is not known which key signs. */
-    async issue({ sub, sid, roles, iat, exp }: Subject): Promise<string> {
-      await keys.set?.renew()
+    /** Before anything is written for which a token is to be issued. Throws UNAVAILABLE where it is not known which key signs. */
+    ready: async () => keys.set?.renew(),
+
+    /** A token of a session, good from `iat` to `exp`, in seconds since 1970. */
+    issue({ sub, sid, roles, iat, exp }: Pick<AccessClaims, 'sub' | 'sid' | 'roles' | 'iat' | 'exp'>): string {
       const claims: AccessClaims = {
         iss: config.ISSUER,
         sub,

@@ -27,13 +27,14 @@ export function createEnded({ asker, url, headers, now, staleAfterMs, onError }:
   /** Until when each has to be remembered, in seconds since 1970. */
   const untilOf = new Map<string, number>()
   let query = ''
-  let asOf: number | undefined
+  /** What was told as `as_of` of late, and when last. */
+  const told = new Map<number, number>()
   let forgottenAt = now()
   const source = createSource({ read, now, staleAfterMs, onError })
 
   /**
-   * It is newer where `as_of` is another one: a Latchkey whose database is away tells again what it knew before, and so may
-   * a cache. Greater it need not be, since Latchkey's clock may be put back as well.
+   * It is newer where its `as_of` was not told of late: a Latchkey whose database is away tells again what it knew before,
+   * several of them in turn, and so may a cache. Greater it need not be, since Latchkey's clock may be put back as well.
    */
   async function read(): Promise<boolean> {
     // What a clock that was ahead has forgotten may count again: the whole list is asked for.
@@ -43,8 +44,9 @@ export function createEnded({ asker, url, headers, now, staleAfterMs, onError }:
     for (const { sid, until } of sessions) untilOf.set(sid, Math.max(until, untilOf.get(sid) ?? 0))
     query = `?since=${as_of}`
     if (now() - forgottenAt >= FORGET_EVERY_MS) forget()
-    const isNewer = as_of !== asOf
-    asOf = as_of
+    const isNewer = !told.has(as_of)
+    told.set(as_of, now())
+    for (const [one, time] of told) if (now() - time > staleAfterMs) told.delete(one)
     return isNewer
   }
 

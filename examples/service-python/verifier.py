@@ -49,6 +49,7 @@ class Verifier:
         self._keys = {}
         self._ended = {}
         self._since = None
+        self._told = {}
         self._keys_at = self._ended_at = float("-inf")
         self._started = threading.Event()
         threading.Thread(target=self._read_on, daemon=True).start()
@@ -133,7 +134,9 @@ class Verifier:
         now = time.time()
         known = {sid: max(until, told.get(sid, 0)) for sid, until in self._ended.items()}
         self._ended = {sid: until for sid, until in {**told, **known}.items() if until > now}
-        # The same list again is no news, though it came just now: from a cache, or of an instance that stands still.
-        if feed["as_of"] != self._since:
+        # A list again is no news, though it came just now: from a cache, or of instances that stand still.
+        if feed["as_of"] not in self._told:
             self._ended_at = asked_at
+        self._told[feed["as_of"]] = asked_at
+        self._told = {as_of: at for as_of, at in self._told.items() if asked_at - at <= self._max_staleness}
         self._since = feed["as_of"]

@@ -29,6 +29,9 @@ export function createKeySet({ db, sealing, rules, log, tokenTtl, now }: Needs) 
   let rows: StoredKey[] = []
   let known = new Map<string, Known>()
   let readAt = Number.NEGATIVE_INFINITY
+  /** Reads in the order in which they were begun, and the latest of them that came back. */
+  let [begun, taken] = [0, 0]
+  let renewing: Promise<void> | undefined
 
   /** Goes over to these keys. Those known are not opened again; what does not open is complained of, and left out. */
   function take(stored: StoredKey[], complain: (kid: string) => void): void {
@@ -45,8 +48,12 @@ export function createKeySet({ db, sealing, rules, log, tokenTtl, now }: Needs) 
   }
 
   async function read(complain: (kid: string) => void): Promise<void> {
-    const time = now()
-    take(await db.keys.all(), complain)
+    const [time, turn] = [now(), ++begun]
+    const stored = await db.keys.all()
+    // A read that took long must not bring back what a later one knows to be gone.
+    if (turn < taken) return
+    taken = turn
+    take(stored, complain)
     readAt = time
     await noteTtl()
   }
@@ -79,9 +86,13 @@ export function createKeySet({ db, sealing, rules, log, tokenTtl, now }: Needs) 
     /** Reads what other instances have changed. A key that does not open is told once, and the others go on. */
     poll,
 
-    /** Reads the keys where they went unread for so long that others may count on newer ones. Throws UNAVAILABLE. */
+    /** Reads the keys where they went unread for so long that others may count on newer ones; once for all who ask. Throws UNAVAILABLE. */
     async renew(): Promise<void> {
-      if (now() - readAt > rules.stale) await poll()
+      if (now() - readAt <= rules.stale) return
+      renewing ??= poll().finally(() => {
+        renewing = undefined
+      })
+      await renewing
     },
 
     /** The public key of this id, as PEM; undefined where there is none, it was revoked, or it is for another alg. */

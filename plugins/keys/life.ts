@@ -133,16 +133,23 @@ export function upkeep(keys: readonly StoredKey[], time: number, rules: Rules): 
  * so at once, whether caches know it or not.
  */
 export function revocation(key: StoredKey, keys: readonly StoredKey[], time: number, rules: Rules): Order[] {
-  const revoke: Order = { remove: key }
+  // How long a key is published is told by who followed it: those that have gone from the list go for good, or they were back.
+  const gone = keys.filter((one) => one !== key && goneAt(one, keys, rules) <= time).map((one) => ({ remove: one }))
+  const orders: Order[] = [{ remove: key }, ...gone]
   const [appointed] = appointedOf(keys, time)
   switch (stateOf(key, keys, time)) {
     case 'next':
-      return [revoke, { make: key.alg as Alg }]
+      return [...orders, { make: key.alg as Alg }]
     case 'appointed':
-      return [revoke, ...rotation(keys, time, rules)]
-    case 'signing':
-      return [revoke, ...(appointed ? [{ appoint: appointed, at: time }] : rotation(keys, time, { ...rules, lead: 0 }))]
+      return [...orders, ...rotation(keys, time, rules)]
+    case 'signing': {
+      // In its place, not from now on: an instance whose clock is behind must not go back to the one before.
+      const at = Math.min(time, signsFrom(key))
+      if (appointed) return [...orders, { appoint: appointed, at }]
+      const next = nextOf(keys)!
+      return [...orders, { appoint: next, at }, { make: next.alg as Alg }]
+    }
     case 'retired':
-      return [revoke]
+      return orders
   }
 }

@@ -38,8 +38,9 @@ function createSessions({ config, now, randomBytes, newId, db, accessTokens, key
     maxWaitMs: config.DB_MAX_WAIT_MS,
   })
 
-  /** A session that is not in the database yet, and its first token. */
-  function draft(userId: string, client: Client) {
+  /** A session that is not in the database yet, and its first token. Throws UNAVAILABLE where no access token could be issued for it. */
+  async function draft(userId: string, client: Client) {
+    await accessTokens.ready()
     const handle = refreshTokens.newHandle(randomBytes)
     const time = now()
     const session: Session = {
@@ -57,12 +58,12 @@ function createSessions({ config, now, randomBytes, newId, db, accessTokens, key
   }
 
   /** The tokens of a session as of `time`, at which it was alive. */
-  async function answer(account: Account, session: Session, handle: Buffer, time: number): Promise<TokenAnswer> {
+  function answer(account: Account, session: Session, handle: Buffer, time: number): TokenAnswer {
     const iat = Math.floor(time / 1000)
     const exp = Math.min(iat + config.ACCESS_TOKEN_TTL, session.expiresAt / 1000)
     return {
       result: 'success',
-      access_token: await accessTokens.issue({ sub: account.id, sid: session.id, roles: account.roles, iat, exp }),
+      access_token: accessTokens.issue({ sub: account.id, sid: session.id, roles: account.roles, iat, exp }),
       token_type: 'Bearer',
       expires_in: exp - iat,
       refresh_token: refreshTokens.write({ handle, generation: session.generation }),
@@ -109,13 +110,13 @@ function createSessions({ config, now, randomBytes, newId, db, accessTokens, key
 
     /** Makes an account and its first session. Gives the code where one of its names is taken. */
     async register(account: Account, client: Client): Promise<TokenAnswer | Taken> {
-      const { session, handle } = draft(account.id, client)
+      const { session, handle } = await draft(account.id, client)
       return (await db.users.register(account, session)) ?? answer(account, session, handle, session.createdAt)
     },
 
     /** Opens a session; undefined where the account was changed since its password was verified. */
     async open(account: Account, renewed: string | undefined, client: Client): Promise<TokenAnswer | undefined> {
-      const { session, handle } = draft(account.id, client)
+      const { session, handle } = await draft(account.id, client)
       const tooMany = await db.users.login(account, renewed, session)
       if (tooMany === undefined) return undefined
       if (tooMany > 0) await note(account.id, session.createdAt)
@@ -124,7 +125,7 @@ function createSessions({ config, now, randomBytes, newId, db, accessTokens, key
 
     /** Changes the password: ends every session and opens a new one. Undefined where account or asking session have changed since. */
     async replace(account: Account, asking: string, hash: string, client: Client): Promise<TokenAnswer | undefined> {
-      const { session, handle } = draft(account.id, client)
+      const { session, handle } = await draft(account.id, client)
       if (!(await db.users.changePassword(account, asking, hash, session))) return undefined
       await note(account.id, session.createdAt, [asking])
       return answer({ ...account, updatedAt: session.createdAt }, session, handle, session.createdAt)
@@ -142,6 +143,7 @@ function createSessions({ config, now, randomBytes, newId, db, accessTokens, key
     async refresh(text: string): Promise<TokenAnswer> {
       const token = refreshTokens.read(text) ?? fail('INVALID_REFRESH_TOKEN')
       const handleHash = hashOf(token.handle)
+      await accessTokens.ready()
       for (;;) {
         const time = now()
         const living = await judge(await db.sessions.byHandle(handleHash), token.generation, time)

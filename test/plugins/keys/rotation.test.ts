@@ -110,6 +110,31 @@ onEachEngine(t, 'who could not read the keys for long reads them before it signs
   db.keys.all = async () => fail('UNAVAILABLE')
   t.strictSame(await use(), ['503 UNAVAILABLE', '503 UNAVAILABLE'])
   t.equal(codeOf(await app.anon.get('/.well-known/openid-configuration')), '200', 'which depends on no key')
+  const bob = { username: 'bob', email: 'bob@example.com', password: PASSWORD }
+  const sessions = await app.sql('SELECT id FROM sessions')
+  t.equal(codeOf(await app.anon.post('/user/register', bob)), '503 UNAVAILABLE')
+  t.strictSame(await app.sql("SELECT id FROM users WHERE username = 'bob'"), [], 'and nothing was written')
+  t.strictSame(await app.sql('SELECT id FROM sessions'), sessions)
+})
+
+onEachEngine(t, 'of reads side by side there is one, and a slow one brings nothing back', async (t, engine) => {
+  const app = await startApp(t, engine)
+  const db = dbOf(app.server)
+  const [signing, next] = await published(app)
+  const old = stall(db.keys, 'all', 'after')
+  const slow = setOf(app).poll()
+  await old.arrival
+  await setOf(app).revoke(signing!)
+  t.equal(setOf(app).current().kid, next)
+  old.release()
+  await slow
+  t.equal(setOf(app).current().kid, next, 'what it had read is older')
+  t.equal(setOf(app).find(signing, 'ES256'), undefined)
+
+  app.clock.time += app.config.REVOCATION_MAX_STALENESS * 1000 + 1
+  const calls = watchCalls(db.keys)
+  await Promise.all([published(app), published(app), published(app)])
+  t.strictSame(calls, ['all'])
 })
 
 onEachEngine(t, 'by schedule, and once', async (t, engine) => {
