@@ -112,6 +112,10 @@ const ODD = [
   ...[
     '/.well-known/jwks.json;/app',
     '/.well-known/jwks.json/',
+    '/.well-known/openid-configuration/../../app',
+    '/.well-known/openid-configuration/..;/app',
+    '/.well-known/openid-configurationx',
+    '/.well-known/oauth-authorization-server/%2e%2e%2fapp',
     '/.well-known/jwks.json%00',
     '/user%2fapp',
     '/%75ser/../app',
@@ -458,6 +462,12 @@ for (const [name, startGateway] of Object.entries(GATEWAYS)) {
         'the app knows it too',
       )
       t.strictSame(JSON.parse((await ask('GET', '/.well-known/jwks.json')).text), jwks)
+      const own = await latchkey.anon.get('/.well-known/openid-configuration')
+      for (const name of ['openid-configuration', 'oauth-authorization-server']) {
+        t.strictSame(JSON.parse((await ask('GET', `/.well-known/${name}`)).text), own.body)
+        // The issuer here has no path, so that it is not there; but it is Latchkey that says so.
+        t.match(JSON.parse((await ask('GET', `/.well-known/${name}/path`)).text), { code: 'NOT_FOUND' })
+      }
     })
 
     await t.test('where Latchkey cannot judge, or is not there, it is 503', async (t) => {
