@@ -4,7 +4,7 @@
 import { execFileSync } from 'node:child_process'
 import { createHash, createPublicKey, type JsonWebKey } from 'node:crypto'
 import { once } from 'node:events'
-import { writeFileSync } from 'node:fs'
+import { readFileSync, writeFileSync } from 'node:fs'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { createServer, type IncomingMessage } from 'node:http'
 import { type AddressInfo, connect, createServer as createForwarder, type Server, type Socket } from 'node:net'
@@ -28,11 +28,14 @@ interface Behind {
   jwks: Jwks
   /** In the place of HAProxy's script that asks Latchkey. */
   script?: string
+  /** Changes the recipe before it is tried. */
+  edit?: (recipe: string) => string
 }
 
 /** The gateways that are tried; each gives the port on which it listens. */
 export const GATEWAYS = {
-  nginx: async (t: Test, { latchkey, app }: Behind) => (await startNginx(t, latchkey, { app })).port,
+  nginx: async (t: Test, { latchkey, app, edit }: Behind) =>
+    edit ? startEdited(t, latchkey, app, edit) : (await startNginx(t, latchkey, { app })).port,
   caddy: startCaddy,
   haproxy: startHaproxy,
 }
@@ -45,19 +48,48 @@ async function emptyFolder(t: Test): Promise<string> {
   return folder
 }
 
-async function startCaddy(t: Test, { latchkey, app }: Behind): Promise<number> {
+/** As startNginx, but with a recipe that is changed before. */
+async function startEdited(t: Test, latchkey: number, app: number, edit: (recipe: string) => string): Promise<number> {
+  const folder = await emptyFolder(t)
+  const port = await freePort()
+  const recipe = edit(readFileSync(join(ROOT, 'deploy/nginx/protected.conf.template'), 'utf8'))
+  const values: Record<string, string> = { LISTEN: local(port), LATCHKEY: local(latchkey), APP: local(app) }
+  const site = recipe.replace(/\$\{(\w+)\}/g, (_, name) => values[name]!)
+  const [file, pid] = [join(folder, 'nginx.conf'), join(folder, 'pid')]
+  const user = process.getuid?.() === 0 ? 'user root; ' : ''
+  const kept = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'].map(
+    (name) => `${name}_temp_path ${folder}/${name};`,
+  )
+  writeFileSync(
+    file,
+    `${user}daemon off; pid ${pid}; error_log stderr; events {} http { access_log off; ${kept.join(' ')} ${site} }`,
+  )
+  await launch(t, [need('nginx'), '-c', file], port)
+  return port
+}
+
+const unchanged = (recipe: string) => recipe
+
+/** The path of a recipe, changed. */
+async function recipeIn(t: Test, path: string, edit = unchanged): Promise<string> {
+  const file = join(await emptyFolder(t), 'recipe')
+  writeFileSync(file, edit(readFileSync(join(ROOT, path), 'utf8')))
+  return file
+}
+
+async function startCaddy(t: Test, { latchkey, app, edit }: Behind): Promise<number> {
   const folder = await emptyFolder(t)
   const port = await freePort()
   const own = { HOME: folder, XDG_DATA_HOME: folder, XDG_CONFIG_HOME: folder, CADDY_ADMIN: 'off' }
   const env = { ...own, LISTEN: `:${port}`, LATCHKEY: local(latchkey), APP: local(app) }
-  const file = join(ROOT, 'deploy/caddy/Caddyfile')
+  const file = await recipeIn(t, 'deploy/caddy/Caddyfile', edit)
   await launch(t, [need('caddy'), 'run', '--config', file, '--adapter', 'caddyfile'], port, env)
   return port
 }
 
 const SCRIPT = join(ROOT, 'deploy/haproxy/latchkey.lua')
 
-async function startHaproxy(t: Test, { latchkey, app, issuer, jwks, script = SCRIPT }: Behind): Promise<number> {
+async function startHaproxy(t: Test, { latchkey, app, issuer, jwks, script = SCRIPT, edit }: Behind): Promise<number> {
   const KEYS = await emptyFolder(t)
   exportKeys(jwks, KEYS)
   const keys = join(KEYS, 'keys.cfg')
@@ -67,7 +99,8 @@ async function startHaproxy(t: Test, { latchkey, app, issuer, jwks, script = SCR
     ...{ LISTEN: local(port), VERIFY: local(await freePort()), LATCHKEY: local(latchkey), APP: local(app), KEYS },
     ...{ ISSUER: issuer, AUDIENCE: 'latchkey', LATCHKEY_LUA: script },
   }
-  await launch(t, [need('haproxy'), '-db', '-f', join(ROOT, 'deploy/haproxy/haproxy.cfg'), '-f', keys], port, env)
+  const file = await recipeIn(t, 'deploy/haproxy/haproxy.cfg', edit)
+  await launch(t, [need('haproxy'), '-db', '-f', file, '-f', keys], port, env)
   return port
 }
 

@@ -54,9 +54,10 @@ async function send(
   path: string,
   headers: Headers = {},
   body?: string[],
+  localAddress = '127.0.0.2',
 ): Promise<Answer> {
   // Any address of the loopback network will do; the gateway has another one.
-  const sending = request({ port, host: '127.0.0.1', localAddress: '127.0.0.2', method, path, headers, agent: false })
+  const sending = request({ port, host: '127.0.0.1', localAddress, method, path, headers, agent: false })
   for (const part of body ?? []) sending.write(part)
   sending.end()
   const [response] = await once(sending, 'response')
@@ -628,10 +629,56 @@ t.test('keys.sh without a key', { skip: skipWithout('haproxy') }, async (t) => {
   t.match(stderr, /^There is no key in /)
 })
 
-t.test('the commands of docs/gateways.md', { skip: skipWithout('nginx', 'caddy', 'haproxy') }, async (t) => {
+/** The blocks of docs/gateways.md in this language that are to be tried here. */
+function blocks(language: string): string[] {
   const page = readFileSync(join(ROOT, 'docs/gateways.md'), 'utf8')
-  const blocks = page.matchAll(/<!-- run by: test\/deploy\/gateways\.test\.ts -->\n\n```sh\n(.*?)```/gs)
-  const [nginx, caddy, haproxy] = [...blocks].map(([, commands]) => commands!)
+  const note = '<!-- run by: test/deploy/gateways\\.test\\.ts -->'
+  return [...page.matchAll(new RegExp(`${note}\n\n\`\`\`${language}\n(.*?)\`\`\``, 'gs'))].map(([, text]) => text!)
+}
+
+for (const [name, startGateway] of Object.entries(GATEWAYS))
+  t.test(`the lines for services, ${name}`, { skip: skipWithout(name as keyof typeof GATEWAYS) }, async (t) => {
+    const app = await startProtected(t)
+    const [lines] = blocks(name).map((text) => text.replaceAll('10.0.0.0/8', '127.0.0.3/32'))
+    const edit = (recipe: string) => recipe.replace(/^\s*# Latchkey for people,/m, (start) => `${lines}${start}`)
+    const port = await startGateway(t, { latchkey: latchkeyPort, app: app.port, issuer, jwks, edit })
+    const type = { 'content-type': 'application/x-www-form-urlencoded' }
+    for (const path of ['/oauth/introspect', '/oauth/revoke'])
+      for (const [from, inside] of [
+        ['127.0.0.3', true],
+        ['127.0.0.2', false],
+      ] as const) {
+        const { status, text } = await send(port, 'POST', path, type, ['token=x'], from)
+        // Latchkey asks the service who it is; from elsewhere it is an address like others, or none.
+        t.ok([401, 403].includes(status), `${path}: ${status}`)
+        t.equal(text.includes('"invalid_client"'), inside, `${path} from ${from}: ${text}`)
+      }
+    t.match(await send(port, 'POST', '/oauth/x', type, ['token=x'], '127.0.0.3'), { status: 401 })
+    t.strictSame(app.seen, [])
+  })
+
+t.test('the timer of docs/gateways.md', { skip: skipWithout('haproxy') }, async (t) => {
+  const folder = t.testdir({
+    latchkey: {},
+    bin: { systemctl: '#!/bin/sh\necho "$@" >> reloads\n' },
+    'keys.cfg': 'the old one',
+  })
+  chmodSync(join(folder, 'bin/systemctl'), 0o755)
+  const [, , , timer] = blocks('sh')
+  const commands = timer!.replaceAll('/etc/haproxy', folder).replaceAll('/opt/latchkey/', ROOT)
+  const env = { ...process.env, PATH: `${folder}/bin:${process.env.PATH}` }
+  const run = () => spawnSync('sh', ['-c', commands], { env })
+  t.equal(run().status, 1, 'there is no key')
+  t.equal(readFileSync(join(folder, 'keys.cfg'), 'utf8'), 'the old one')
+  exportKeys(jwks, join(folder, 'latchkey'))
+  t.equal(run().status, 0)
+  t.match(readFileSync(join(folder, 'keys.cfg'), 'utf8'), `${folder}/latchkey/${jwks.keys[0]!.kid}.pem`)
+  t.equal(run().status, 0, 'and nothing has changed')
+  t.equal(readFileSync(join(folder, 'reloads'), 'utf8'), 'reload haproxy\n')
+})
+
+t.test('the commands of docs/gateways.md', { skip: skipWithout('nginx', 'caddy', 'haproxy') }, async (t) => {
+  const [nginx, caddy, haproxy] = blocks('sh')
   const { DATABASE_URL, SECRET } = latchkey.config
   const command = `export DATABASE_URL='${DATABASE_URL}' SECRET='${SECRET}'; exec ${process.execPath} ${ROOT}dist/cli.js "$@"`
   const folder = t.testdir({
