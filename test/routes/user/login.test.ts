@@ -4,7 +4,7 @@ import t from 'tap'
 import { hashPassword } from '../../../plugins/passwords/formats.ts'
 import { passwordsOf } from '../../../plugins/passwords/index.ts'
 import { onEachEngine } from '../../engines.ts'
-import { type Answer, claimsOf, codeOf, PASSWORD, startApp, type TestApp, watchCalls } from '../../helper.ts'
+import { type Answer, COST, claimsOf, codeOf, PASSWORD, startApp, type TestApp, watchCalls } from '../../helper.ts'
 
 const login = (app: TestApp, body: unknown) => app.anon.post('/user/login', body)
 
@@ -111,15 +111,15 @@ onEachEngine(t, 'whatever is wrong, the answer is the same and a hash was made',
   t.equal(codeOf(await login(app, { username: 'ann', password: PASSWORD })), '200')
 })
 
-const CURRENT = /^\$bcrypt-sha256\$v=2,t=2b,r=10\$/
+const CURRENT = new RegExp(`^\\$bcrypt-sha256\\$v=2,t=2b,r=${COST}\\$`)
 const plain = bcrypt.hashSync(PASSWORD, 4)
 const FOREIGN: [name: string, stored: string][] = [
   ['$2b$', plain],
   ['$2a$', plain.replace('$2b$', '$2a$')],
   ['$2y$', plain.replace('$2b$', '$2y$')],
-  ['$2b$ at the cost in force', bcrypt.hashSync(PASSWORD, 10)],
-  ['the current form at a lower cost', hashPassword(PASSWORD, 5)],
-  ['the current form at a higher cost', hashPassword(PASSWORD, 11)],
+  ['$2b$ at the cost in force', bcrypt.hashSync(PASSWORD, COST)],
+  ['the current form at a lower cost', hashPassword(PASSWORD, COST - 1)],
+  ['the current form at a higher cost', hashPassword(PASSWORD, COST + 1)],
 ]
 
 onEachEngine(t, 'a hash of another form or cost logs in and is renewed', async (t, engine) => {
