@@ -25,7 +25,7 @@ const REPORTS = '.tap/test-results'
  */
 const ONCE = [
   ...['browser', 'caches', 'canary', 'docs', 'examples', 'libraries', 'load', 'openapi', 'operating', 'postman'],
-  ...['reviewed', 'services', 'commands/keys', 'plugins/body', 'plugins/clients', 'plugins/limits'],
+  ...['reviewed', 'services', 'commands/keys', 'plugins/body', 'plugins/clients'],
   ...['plugins/keys/life', 'plugins/keys/rotation', 'routes/metadata', 'routes/oauth/', 'routes/user/'],
   ...['verifier/ended', 'verifier/keys', 'verifier/package'],
   ...['deploy/compose', 'deploy/gateways', 'deploy/kubernetes', 'deploy/nginx'],
