@@ -60,7 +60,8 @@ async function createKeySetOf({ db, log, sealing, ...parts }: Needs & { sealing:
     reseal: changes.reseal,
     /** Does what each minute is to be done: keys go, and by schedule a key is appointed. */
     async tend(): Promise<void> {
-      if (!(await known(changes.tend()))) return
+      if (!(await changes.tend())) return
+      await set.poll()
       log.info({ signing: set.current().kid, next_key_rotation: isoOf(set.nextRotation()) }, 'the signing keys changed')
     },
   }

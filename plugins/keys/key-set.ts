@@ -7,7 +7,7 @@ import type { Parts } from '../../parts.ts'
 import type { Db } from '../db/index.ts'
 import type { StoredKey } from '../db/keys.ts'
 import { unopened } from './changes.ts'
-import { goneAt, inOrder, type Rules, rotationAt, signingOf, stateOf, stillSigning } from './life.ts'
+import { publishedUntil, type Rules, rotationAt, signingOf, stateOf, stillSigning } from './life.ts'
 import { openKey, type SigningKey } from './signing-key.ts'
 
 interface Needs extends Pick<Parts, 'now'> {
@@ -44,7 +44,8 @@ export function createKeySet({ db, sealing, rules, log, tokenTtl, now }: Needs) 
     const usable = stored.filter(({ kid }) => keys.has(kid))
     if (!signingOf(usable, now())) throw new Error('The database has no signing key that opens under SECRET.')
     rows = usable
-    known = new Map(usable.map((key) => [key.kid, { ...keys.get(key.kid)!, until: goneAt(key, usable, rules) }]))
+    const ends = [...publishedUntil(usable, rules)]
+    known = new Map(ends.map(([{ kid }, until]) => [kid, { ...keys.get(kid)!, until }]))
   }
 
   async function read(complain: (kid: string) => void): Promise<void> {
@@ -119,9 +120,9 @@ export function createKeySet({ db, sealing, rules, log, tokenTtl, now }: Needs) 
 
     /** All keys with where in their lives they are: who signs last comes first. */
     list: () =>
-      inOrder(rows)
+      [...publishedUntil(rows, rules)]
         .toReversed()
-        .map((key) => ({ ...key, state: stateOf(key, rows, now()), publishedUntil: goneAt(key, rows, rules) })),
+        .map(([key, until]) => ({ ...key, state: stateOf(key, rows, now()), publishedUntil: until })),
   }
 }
 

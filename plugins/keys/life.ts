@@ -38,7 +38,7 @@ const DAY = 86_400_000
 const signsFrom = ({ signsAt }: StoredKey) => signsAt ?? Number.POSITIVE_INFINITY
 
 /** The keys in the order in which they sign; who only waits comes last. */
-export function inOrder(keys: readonly StoredKey[]): StoredKey[] {
+function inOrder(keys: readonly StoredKey[]): StoredKey[] {
   return keys.toSorted((a, b) => signsFrom(a) - signsFrom(b) || a.createdAt - b.createdAt || (a.kid < b.kid ? -1 : 1))
 }
 
@@ -67,12 +67,24 @@ export function stateOf(key: StoredKey, keys: readonly StoredKey[], time: number
   return key.signsAt > time ? 'appointed' : 'retired'
 }
 
-/** When a key goes from the list: some time after its last token is dead. Infinity where nothing follows it yet. */
-export function goneAt(key: StoredKey, keys: readonly StoredKey[], { keep }: Rules): number {
+/**
+ * Until when each key is published, in the order in which they sign: for some time after its last token is dead. Infinity
+ * where nothing follows it yet.
+ */
+export function publishedUntil(keys: readonly StoredKey[], { keep }: Rules): Map<StoredKey, number> {
   const order = inOrder(keys)
-  const following = order[order.indexOf(key) + 1]
-  return (following ? signsFrom(following) : Number.POSITIVE_INFINITY) + key.tokenTtl * 1000 + keep
+  return new Map(
+    order.map((key, place) => {
+      const following = order[place + 1]
+      const last = following ? signsFrom(following) : Number.POSITIVE_INFINITY
+      return [key, last + key.tokenTtl * 1000 + keep]
+    }),
+  )
 }
+
+/** What takes away the keys that have gone from the list by this time. */
+const removals = (keys: readonly StoredKey[], time: number, rules: Rules): { remove: StoredKey }[] =>
+  [...publishedUntil(keys, rules)].filter(([, until]) => until <= time).map(([remove]) => ({ remove }))
 
 /** The keys that this instance may sign with, now or later: all but those that others have followed. */
 export function stillSigning(keys: readonly StoredKey[], time: number): StoredKey[] {
@@ -102,28 +114,19 @@ export function rotation(keys: readonly StoredKey[], time: number, { lead }: Rul
  * What makes a whole set of keys of what is there: one that signs and one that waits. `alg` is for the first keys, and
  * with `change` for those to come: keys of the other kind go on until their tokens are dead.
  */
-export function completion(
-  keys: readonly StoredKey[],
-  time: number,
-  { lead }: Rules,
-  alg: Alg,
-  change: boolean,
-): Order[] {
+export function completion(keys: readonly StoredKey[], time: number, rules: Rules, alg: Alg, change: boolean): Order[] {
   const [latest, next] = [latestOf(keys), nextOf(keys)]
   if (!latest) return [...(next ? [{ appoint: next, at: time }] : [{ make: alg, after: 0 }]), { make: alg }]
   const wanted = change ? alg : ((next ?? latest).alg as Alg)
   const usable = next?.alg === wanted
   const orders: Order[] = next && !usable ? [{ remove: next }] : []
   if (latest.alg === wanted || !change) return usable ? [] : [...orders, { make: wanted }]
-  const successor: Order = usable
-    ? { appoint: next, at: Math.max(time, next.createdAt + lead) }
-    : { make: wanted, after: lead }
-  return [...orders, successor, { make: wanted }]
+  return usable ? rotation(keys, time, rules) : [...orders, { make: wanted, after: rules.lead }, { make: wanted }]
 }
 
 /** What happens to a whole set each minute: keys go of which nobody has a token any more, and one is appointed where the schedule says so. */
 export function upkeep(keys: readonly StoredKey[], time: number, rules: Rules): Order[] {
-  const dead = keys.filter((key) => goneAt(key, keys, rules) + rules.remember <= time).map((key) => ({ remove: key }))
+  const dead = removals(keys, time - rules.remember, rules)
   const at = rotationAt(keys, time, rules)
   return at !== undefined && at <= time ? [...dead, ...rotation(keys, time, rules)] : dead
 }
@@ -134,7 +137,7 @@ export function upkeep(keys: readonly StoredKey[], time: number, rules: Rules): 
  */
 export function revocation(key: StoredKey, keys: readonly StoredKey[], time: number, rules: Rules): Order[] {
   // How long a key is published is told by who followed it: those that have gone from the list go for good, or they were back.
-  const gone = keys.filter((one) => one !== key && goneAt(one, keys, rules) <= time).map((one) => ({ remove: one }))
+  const gone = removals(keys, time, rules).filter(({ remove }) => remove !== key)
   const orders: Order[] = [{ remove: key }, ...gone]
   const [appointed] = appointedOf(keys, time)
   switch (stateOf(key, keys, time)) {

@@ -3,8 +3,8 @@ import t from 'tap'
 import type { StoredKey } from '../../../plugins/db/keys.ts'
 import {
   completion,
-  goneAt,
   type Order,
+  publishedUntil,
   type Rules,
   revocation,
   rotation,
@@ -64,7 +64,7 @@ t.test('how long a key is published', async (t) => {
   const keys = [key('d', null), key('c', 2000, { tokenTtl: 1 }), key('b', 1000), key('a', 0)]
   const [d, c, b, a] = keys as [StoredKey, StoredKey, StoredKey, StoredKey]
   t.strictSame(
-    [a, b, c, d].map((one) => goneAt(one, keys, RULES)),
+    [a, b, c, d].map((one) => publishedUntil(keys, RULES).get(one)),
     [1000 + 10_100, 2000 + 10_100, Number.POSITIVE_INFINITY, Number.POSITIVE_INFINITY],
   )
   const kids = (time: number) => stillSigning(keys, time).map(({ kid }) => kid)
