@@ -8,6 +8,7 @@ import type { Parts } from '../parts.ts'
 import { fail } from '../schemas/errors.ts'
 import type { AccessClaims } from '../schemas/tokens.ts'
 import { type ServiceClients, serviceClientsOf } from './clients.ts'
+import { countOf } from './headers.ts'
 import { type AccessTokens, accessTokensOf } from './jwt.ts'
 import { type Sessions, sessionsOf } from './sessions/index.ts'
 
@@ -54,10 +55,9 @@ export const sessionOf = (request: FastifyRequest): Bearer => request.session ??
  * The token of an `Authorization: Bearer` header (RFC 6750, section 2.1); undefined where there is none. Throws
  * INVALID_TOKEN where the header is there twice: Node.js takes the first, and what stands behind a gateway may take the other.
  */
-function tokenOf({ headers, raw: { rawHeaders } }: FastifyRequest): string | undefined {
-  const names = rawHeaders.filter((name, index) => index % 2 === 0 && name.toLowerCase() === 'authorization')
-  if (names.length > 1) fail('INVALID_TOKEN')
-  return /^Bearer +(\S.*)$/i.exec(headers.authorization ?? '')?.[1]
+function tokenOf(request: FastifyRequest): string | undefined {
+  if (countOf(request, 'authorization') > 1) fail('INVALID_TOKEN')
+  return /^Bearer +(\S.*)$/i.exec(request.headers.authorization ?? '')?.[1]
 }
 
 interface Needs extends Pick<Parts, 'now'> {

@@ -10,7 +10,7 @@ import fp from 'fastify-plugin'
 import FindMyWay, { type HTTPMethod } from 'find-my-way'
 import Negotiator from 'negotiator'
 import { type Code, ERRORS, errorBody, Failure, isOauth, type Language } from '../schemas/errors.ts'
-import { HEAD_LIMIT, HEADERS, setHeaders, varyBy } from './headers.ts'
+import { HEAD_LIMIT, HEADERS, linger, setHeaders, varyBy } from './headers.ts'
 
 /** What Fastify's own errors are in our table; any other with a status below 500 is a request that cannot be read. */
 const CODES_OF_FASTIFY: Record<string, Code> = {
@@ -73,9 +73,6 @@ const CODES_OF_PARSER: Record<string, Code> = {
   ERR_HTTP_REQUEST_TIMEOUT: 'REQUEST_TIMEOUT',
 }
 
-/** How long a client has to read why it was refused. */
-const LINGER_MS = 1000
-
 /** For what is no HTTP, or comes too late or too large: below Fastify, so the answer is written by hand. */
 export function answerClientError(error: Error & { code?: string }, socket: Socket): void {
   // The answer to the request that is on its way, where its head was read.
@@ -95,9 +92,7 @@ export function answerClientError(error: Error & { code?: string }, socket: Sock
     `date: ${new Date().toUTCString()}`,
     'connection: close',
   ]
-  socket.end(`${head.join('\r\n')}\r\n\r\n${body}`)
-  // A client that keeps its side open must not hold up a stop.
-  setTimeout(() => socket.destroy(), LINGER_MS).unref()
+  linger(socket, `${head.join('\r\n')}\r\n\r\n${body}`)
 }
 
 /** Which methods each address takes: Fastify knows, but does not tell. */

@@ -5,7 +5,7 @@
  */
 import { randomUUID } from 'node:crypto'
 import type { IncomingMessage } from 'node:http'
-import { isIP } from 'node:net'
+import { isIP, type Socket } from 'node:net'
 import cors, { type FastifyCorsOptions } from '@fastify/cors'
 import type { FastifyBaseLogger, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
@@ -41,8 +41,16 @@ declare module 'fastify' {
 export const announcesBody = ({ headers }: FastifyRequest): boolean =>
   headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) > 0
 
-/** How long the rest of a body that nobody waits for may still come. */
 const LINGER_MS = 1000
+
+/**
+ * Ends a connection, with some last bytes where they are given. What the client still sends is read for a while, so that
+ * it gets to read the answer; one that keeps its side open must not hold up a stop.
+ */
+export function linger(socket: Socket, bytes = ''): void {
+  socket.end(bytes)
+  setTimeout(() => socket.destroy(), LINGER_MS).unref()
+}
 
 /**
  * Answers without waiting for the body, which a proxy may announce and never send. So the answer is the last on its
@@ -54,10 +62,7 @@ function leaveBody(request: FastifyRequest, reply: FastifyReply): void {
   const { socket } = request.raw
   reply.header('connection', 'close')
   // What Node calls after the last answer on a connection.
-  socket.destroySoon = () => {
-    socket.end()
-    setTimeout(() => socket.destroy(), LINGER_MS).unref()
-  }
+  socket.destroySoon = () => linger(socket)
 }
 
 /** Makes a request's id, or takes it from a trusted proxy. */
@@ -91,12 +96,15 @@ export function clientOf(request: FastifyRequest): Client {
 /** RFC 3986, section 3.2.2, and a port. */
 const HOST = /^[\w.~!$&'()*+,;=%:[\]-]*$/
 
+/** How often a header of this name, in lower case, was sent: of some Node.js keeps only the first. */
+export const countOf = ({ raw }: FastifyRequest, name: string): number =>
+  raw.rawHeaders.filter((one, index) => index % 2 === 0 && one.toLowerCase() === name).length
+
 /** RFC 9112, section 3.2: exactly one Host in HTTP/1.1, and one that can be one. */
-function hasOneHost({ raw }: FastifyRequest): boolean {
-  const hosts = raw.rawHeaders.filter((name, index) => index % 2 === 0 && name.toLowerCase() === 'host')
-  return (
-    (hosts.length === 1 && HOST.test(String(raw.headers.host))) || (hosts.length === 0 && raw.httpVersion === '1.0')
-  )
+function hasOneHost(request: FastifyRequest): boolean {
+  const { headers, httpVersion } = request.raw
+  const hosts = countOf(request, 'host')
+  return (hosts === 1 && HOST.test(String(headers.host))) || (hosts === 0 && httpVersion === '1.0')
 }
 
 function refuseUnreadable(request: FastifyRequest): void {
