@@ -236,8 +236,10 @@ export function serviceClient(text: string): ServiceClient | undefined {
   return id !== undefined && secret !== undefined ? { id, secret } : undefined
 }
 
-/** RFC 8414, section 2: an issuer has no query or fragment. */
-/** Its path stands in addresses of ours (schemas/metadata.ts): nothing that anybody between here and a client might spell in another way. */
+/**
+ * RFC 8414, section 2: an issuer has no query or fragment. Its path stands in addresses of ours (schemas/metadata.ts), so
+ * nothing in it that anybody between here and a client might spell in another way.
+ */
 function isIssuer(text: string): boolean {
   const [, path] = /^https?:\/\/[^/?#@\\\s]+((?:\/[\w.~-]+)*\/?)$/.exec(text) ?? []
   return path !== undefined && URL.canParse(text) && new URL(text).pathname === (path || '/')

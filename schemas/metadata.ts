@@ -31,9 +31,6 @@ export const Metadata = Type.Object(
 )
 export type Metadata = Static<typeof Metadata>
 
-/** As long as the list of keys; it changes with the settings alone. */
-export const METADATA_CACHE = 'public, max-age=300'
-
 /**
  * The document. Its addresses are those of the issuer, under its path, and so those of the gateway. `algorithms` are those of
  * all tokens that may live: where the algorithm has been changed, tokens by a key of the other one are good too, for a while.
