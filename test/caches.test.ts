@@ -2,17 +2,17 @@
  * What the libraries of test/judges.ts keep of an issuer's keys, and for how long: the table of docs/verifying.md is made
  * here. The issuer is one whose list of keys changes as the test wants it, and the clock of the process is moved.
  */
-import { generateKeyPairSync, type KeyObject, randomUUID, sign } from 'node:crypto'
+import { generateKeyPairSync, type KeyObject, randomUUID } from 'node:crypto'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { setTimeout as pause } from 'node:timers/promises'
 import t, { type Test } from 'tap'
+import { encode, es256 } from './forgeries.ts'
 import { SERVICE } from './helper.ts'
 import { JUDGES, versionOf } from './judges.ts'
 import { holdAgainstPart, table } from './reviewed.ts'
 
 const AUDIENCE = 'latchkey'
-const encode = (value: unknown) => Buffer.from(JSON.stringify(value)).toString('base64url')
 
 interface Issuer {
   url: string
@@ -80,7 +80,7 @@ async function startIssuer(t: Test): Promise<Issuer> {
     const claims = { iss: issuer.url, aud: AUDIENCE, iat, exp: iat + 86_400, ...names }
     const text = `${encode({ alg: 'ES256', typ: 'at+jwt', kid })}.${encode(claims)}`
     const key = keys.get(kid)!.privateKey
-    return `${text}.${sign('sha256', Buffer.from(text), { key, dsaEncoding: 'ieee-p1363' }).toString('base64url')}`
+    return `${text}.${es256(text, key)}`
   }
 }
 

@@ -3,7 +3,7 @@
  * filled with a canary of its own, every error that can be brought about, and no canary in what is printed at the lowest
  * level, nor in an answer where it has no business.
  */
-import { createPrivateKey, sign } from 'node:crypto'
+import { createPrivateKey } from 'node:crypto'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -19,6 +19,7 @@ import { CODES, type Code } from '../schemas/errors.ts'
 import { type Canaries, createCanaries } from './canaries.ts'
 import { connect, createEngine } from './engines.ts'
 import { statedRoutes } from './filling.ts'
+import { encode, es256 } from './forgeries.ts'
 import { claimsOf, headerOf, randomName } from './helper.ts'
 import { ownMariadb } from './mariadb.ts'
 import { node, type Running, type Service, serve, settingsOf, slowPost, until, wire } from './process.ts'
@@ -33,8 +34,6 @@ const seen = new Set<string>()
 
 const stated = await statedRoutes(t)
 const routes = stated.filter(({ hidden }) => !hidden)
-
-const encode = (value: unknown) => Buffer.from(JSON.stringify(value)).toString('base64url')
 
 const clientOf = ({ make }: Canaries): ServiceClient => ({ id: 'orders', secret: make('client_secret') })
 
@@ -228,8 +227,7 @@ async function sweepOver(t: Test, given: Given): Promise<void> {
 function expired({ access_token }: Person, { privateKey }: Secrets): string {
   const claims = claimsOf(access_token)
   const signed = `${access_token.split('.')[0]}.${encode({ ...claims, exp: claims.iat })}`
-  const signature = sign('sha256', Buffer.from(signed), { key: privateKey, dsaEncoding: 'ieee-p1363' })
-  return `${signed}.${signature.toString('base64url')}`
+  return `${signed}.${es256(signed, privateKey)}`
 }
 
 /** Settings of a service that tells all it can, and whose refresh tokens are good for one use. */

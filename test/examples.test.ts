@@ -2,7 +2,7 @@
  * The clients of examples/ as they stand, against the service on a real port: in Node.js, in Python, in a browser. The
  * service's clock moves while they run, so that their access token has expired without a wait.
  */
-import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync, symlinkSync } from 'node:fs'
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
@@ -13,9 +13,10 @@ import { startApp } from './helper.ts'
 import { ROOT, start } from './process.ts'
 import { need, skipWithout } from './programs.ts'
 import { listen } from './raw.ts'
+import { TOOLS, takeExample } from './taken.ts'
 
 const TTL = 1
-const TOOLS = join(ROOT, 'test/tools/node_modules')
+const AXIOS = join(TOOLS, 'axios')
 
 interface Service {
   origin: string
@@ -47,21 +48,11 @@ function expiry() {
   }
 }
 
-/** The axios example as somebody has it who took it: with the package that it imports beside it. */
-function axiosFlow(t: Test): string {
-  const folder = mkdtempSync(join(tmpdir(), 'latchkey-axios-'))
-  t.teardown(() => rmSync(folder, { recursive: true, force: true }))
-  cpSync(join(ROOT, 'examples/axios'), folder, { recursive: true })
-  cpSync(join(ROOT, 'package.json'), join(folder, 'package.json'))
-  symlinkSync(TOOLS, join(folder, 'node_modules'))
-  return join(folder, 'flow.js')
-}
-
 const EXAMPLES: Record<string, { skip?: string | false; command: (t: Test) => string[] }> = {
   fetch: { command: () => [process.execPath, 'examples/fetch/flow.js'] },
   axios: {
-    skip: existsSync(join(TOOLS, 'axios')) ? false : 'not installed: axios',
-    command: (t) => [process.execPath, axiosFlow(t)],
+    skip: existsSync(AXIOS) ? false : 'not installed: axios',
+    command: (t) => [process.execPath, join(takeExample(t, 'axios', { axios: AXIOS }), 'flow.js')],
   },
   // -B: leaves no compiled file beside the source.
   python: { skip: skipWithout('python'), command: () => [need('python'), '-B', 'examples/python/flow.py'] },

@@ -1,11 +1,10 @@
 // Other people's libraries as judges of tokens, each set up by its file in examples/verifying/, given an issuer and an
 // audience. What they keep, and for how long, is their own.
 
-import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
 import { createServer, type RequestListener } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { tmpdir } from 'node:os'
-import { dirname, join } from 'node:path'
+import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { pathToFileURL } from 'node:url'
 import type { FastifyInstance } from 'fastify'
@@ -13,8 +12,8 @@ import type { Test } from 'tap'
 import type { ServiceClient } from '../schemas/config.ts'
 import { ROOT, start } from './process.ts'
 import { need, skipWithout } from './programs.ts'
+import { TOOLS, takeExample } from './taken.ts'
 
-const TOOLS = join(ROOT, 'test/tools/node_modules')
 const OWN = join(ROOT, 'node_modules')
 const EXAMPLES = join(ROOT, 'examples/verifying')
 
@@ -37,37 +36,29 @@ export interface Library {
   start: (t: Test, trust: Trust) => Promise<Judge>
 }
 
-/** Where the packages come from that an example imports. */
+/** Where the packages are that an example imports. */
 const PACKAGES: Record<string, string> = {
-  ...Object.fromEntries(['jose', 'fastify', '@fastify/jwt'].map((name) => [name, OWN])),
+  ...Object.fromEntries(['jose', 'fastify', '@fastify/jwt'].map((name) => [name, join(OWN, name)])),
   ...Object.fromEntries(
     [
       ...['jsonwebtoken', 'jwks-rsa', 'express', 'express-oauth2-jwt-bearer', 'passport', 'passport-jwt'],
       ...['get-jwks', 'oauth4webapi', 'openid-client'],
-    ].map((name) => [name, TOOLS]),
+    ].map((name) => [name, join(TOOLS, name)]),
   ),
 }
 
 /** Which version of a package the judges use. */
 export const versionOf = (name: string): string =>
-  JSON.parse(readFileSync(join(PACKAGES[name]!, name, 'package.json'), 'utf8')).version
+  JSON.parse(readFileSync(join(PACKAGES[name]!, 'package.json'), 'utf8')).version
 
 const skipWithoutPackages = (...names: string[]): string | false => {
-  const missing = names.filter((name) => !existsSync(join(PACKAGES[name]!, name)))
+  const missing = names.filter((name) => !existsSync(PACKAGES[name]!))
   return missing.length > 0 && `not installed: ${missing.join(', ')}`
 }
 
-/** The module of an example, as somebody has it who took it: with the packages that it imports beside it, and its own state. */
+/** The module of an example, with a state of its own. */
 async function take<Module>(t: Test, name: string): Promise<Module> {
-  const folder = mkdtempSync(join(tmpdir(), 'latchkey-judge-'))
-  t.teardown(() => rmSync(folder, { recursive: true, force: true }))
-  cpSync(EXAMPLES, folder, { recursive: true })
-  cpSync(join(ROOT, 'package.json'), join(folder, 'package.json'))
-  for (const [name, home] of Object.entries(PACKAGES)) {
-    const place = join(folder, 'node_modules', name)
-    mkdirSync(dirname(place), { recursive: true })
-    symlinkSync(join(home, name), place)
-  }
+  const folder = takeExample(t, 'verifying', PACKAGES)
   return import(pathToFileURL(join(folder, `${name}.js`)).href)
 }
 

@@ -2,12 +2,13 @@
  * Stock software accepts good tokens and refuses bad ones, given the issuer alone: the service as a process, at its own
  * origin and behind a gateway under a path, judged by other people's libraries as they come (test/judges.ts).
  */
-import { createHmac, createPrivateKey, createPublicKey, generateKeyPairSync, type KeyObject, sign } from 'node:crypto'
+import { createHmac, createPrivateKey, createPublicKey, generateKeyPairSync, type KeyObject } from 'node:crypto'
 import t, { type Test } from 'tap'
 import { readConfig } from '../config.ts'
 import { open } from '../plugins/keys/seal.ts'
 import { createSecrets } from '../plugins/keys/secrets.ts'
 import { connect, createEngine } from './engines.ts'
+import { encode, es256 } from './forgeries.ts'
 import { claimsOf, headerOf, SERVICE, startApp } from './helper.ts'
 import { JUDGES } from './judges.ts'
 import { freePort } from './mariadb.ts'
@@ -20,11 +21,10 @@ const HOUR = 3600
 
 type Signer = (text: string) => string
 
-const encode = (value: unknown) => Buffer.from(JSON.stringify(value)).toString('base64url')
-const es256 =
+const by =
   (key: KeyObject): Signer =>
   (text) =>
-    sign('sha256', Buffer.from(text), { key, dsaEncoding: 'ieee-p1363' }).toString('base64url')
+    es256(text, key)
 const hs256 =
   (key: string): Signer =>
   (text) =>
@@ -54,7 +54,7 @@ function badTokens(token: string, key: KeyObject, foreign: string): Record<strin
     const text = `${encode({ ...header, ...headers })}.${encode({ ...claims, ...changes })}`
     return `${text}.${signer(text)}`
   }
-  const ours = es256(key)
+  const ours = by(key)
   const flipped = Buffer.from(signature, 'base64url')
   flipped[7]! ^= 1
   return {
@@ -66,12 +66,12 @@ function badTokens(token: string, key: KeyObject, foreign: string): Record<strin
     'expired an hour ago': forge({}, { iat: claims.iat - 2 * HOUR, exp: claims.exp - 2 * HOUR }, ours),
     'no exp': forge({}, { exp: undefined }, ours),
     'of another service': foreign,
-    'by a key of nobody': forge({}, {}, es256(stranger)),
-    'by a key of nobody, under its own kid': forge({ kid: 'unknown' }, {}, es256(stranger)),
+    'by a key of nobody': forge({}, {}, by(stranger)),
+    'by a key of nobody, under its own kid': forge({ kid: 'unknown' }, {}, by(stranger)),
     'by a key of nobody, which it brings along': forge(
       { kid: undefined, jwk: createPublicKey(stranger).export({ format: 'jwk' }) },
       {},
-      es256(stranger),
+      by(stranger),
     ),
     'another signature': `${head}.${payload}.${flipped.toString('base64url')}`,
     'other claims': `${head}.${encode({ ...claims, roles: ['admin'] })}.${signature}`,
@@ -119,7 +119,7 @@ const ASKS = 'openid-client'
 /** Right in all but its `typ`. */
 function badType(token: string, key: KeyObject): string {
   const text = `${encode({ ...headerOf(token), typ: 'JWT' })}.${token.split('.')[1]}`
-  return `${text}.${es256(key)(text)}`
+  return `${text}.${es256(text, key)}`
 }
 
 const SERVICE_CLIENTS = `${SERVICE.id}:${SERVICE.secret}`

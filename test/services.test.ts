@@ -1,6 +1,6 @@
 /** The services of examples/ as they stand, which judge Latchkey's tokens by themselves, against the service on a real port. */
 import { generateKeyPairSync } from 'node:crypto'
-import { cpSync, existsSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { cpSync, existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
@@ -10,26 +10,19 @@ import { pythonJudge } from './judges.ts'
 import { type Ask, client, ROOT, start, until } from './process.ts'
 import { need, skipWithout } from './programs.ts'
 import { listen } from './raw.ts'
+import { TOOLS, takeExample } from './taken.ts'
 import { AUDIENCE, FEED, ISSUER, JWKS, json, makeKey, startStandIn } from './verifier/stand-in.ts'
 
-const TOOLS = join(ROOT, 'test/tools/node_modules')
-
-/** The Express example as somebody has it who took it, with the packages that it imports. */
-function expressService(t: Test): string {
-  const folder = mkdtempSync(join(tmpdir(), 'latchkey-express-'))
-  t.teardown(() => rmSync(folder, { recursive: true, force: true }))
-  cpSync(join(ROOT, 'examples/service-express'), folder, { recursive: true })
-  mkdirSync(join(folder, 'node_modules'))
-  symlinkSync(join(TOOLS, 'express'), join(folder, 'node_modules/express'))
-  symlinkSync(ROOT, join(folder, 'node_modules/latchkey'))
-  return join(folder, 'service.js')
-}
+const EXPRESS = join(TOOLS, 'express')
 
 const SERVICES: Record<string, { skip?: string | false; command: (t: Test) => string[] }> = {
   fastify: { command: () => [process.execPath, 'examples/service-fastify/service.js'] },
   express: {
-    skip: existsSync(join(TOOLS, 'express')) ? false : 'not installed: express',
-    command: (t) => [process.execPath, expressService(t)],
+    skip: existsSync(EXPRESS) ? false : 'not installed: express',
+    command: (t) => {
+      const folder = takeExample(t, 'service-express', { express: EXPRESS, latchkey: ROOT })
+      return [process.execPath, join(folder, 'service.js')]
+    },
   },
   // -B: leaves no compiled file beside the source.
   python: {

@@ -3,7 +3,7 @@
  * app that they protect by its /auth/verify.
  */
 import { execFileSync, spawnSync } from 'node:child_process'
-import { createHmac, generateKeyPairSync, sign } from 'node:crypto'
+import { createHmac, generateKeyPairSync } from 'node:crypto'
 import { once } from 'node:events'
 import { chmodSync, readdirSync, readFileSync } from 'node:fs'
 import { createServer, request } from 'node:http'
@@ -14,6 +14,7 @@ import t, { type Test } from 'tap'
 import { sessionsOf } from '../../plugins/sessions/index.ts'
 import { ERRORS } from '../../schemas/errors.ts'
 import { createEngine } from '../engines.ts'
+import { encode, es256 } from '../forgeries.ts'
 import { type App, exportKeys, GATEWAYS, type Jwks, startProtected, startWire } from '../gateway.ts'
 import { claimsOf, PASSWORD, type Person, startApp } from '../helper.ts'
 import { ROOT } from '../process.ts'
@@ -492,8 +493,6 @@ for (const [name, startGateway] of Object.entries(GATEWAYS)) {
   })
 }
 
-const encode = (value: unknown) => Buffer.from(JSON.stringify(value)).toString('base64url')
-
 t.test('what HAProxy judges by itself, without a word from Latchkey', { skip: skipWithout('haproxy') }, async (t) => {
   const app = await startProtected(t)
   let asked = 0
@@ -518,7 +517,7 @@ t.test('what HAProxy judges by itself, without a word from Latchkey', { skip: sk
   const claims = { ...claimsOf(ann.tokens.access_token), iat: now, exp: now + 900 }
   const make = (head: object, payload: unknown, key = first!) => {
     const text = `${encode(head)}.${encode(payload)}`
-    return `${text}.${sign('sha256', Buffer.from(text), { key, dsaEncoding: 'ieee-p1363' }).toString('base64url')}`
+    return `${text}.${es256(text, key)}`
   }
   const good = make(header, claims)
   const without = (name: string) => Object.fromEntries(Object.entries(claims).filter(([member]) => member !== name))

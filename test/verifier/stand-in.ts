@@ -5,6 +5,7 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 import type { AddressInfo } from 'node:net'
 import type { Test } from 'tap'
 import { type AccessClaims, createVerifier, type Verifier, type VerifierOptions } from '../../verifier/index.ts'
+import { encode } from '../forgeries.ts'
 
 export const ISSUER = 'https://auth.example.com'
 export const AUDIENCE = 'latchkey'
@@ -26,8 +27,6 @@ export function makeKey(alg: Key['alg'] = 'ES256', modulusLength = 2048): Key {
   const kid = createHash('sha256').update(JSON.stringify(jwk)).digest('base64url')
   return { alg, kid, privateKey, jwk: { ...jwk, kid, alg, use: 'sig' } }
 }
-
-const encode = (value: unknown) => Buffer.from(JSON.stringify(value)).toString('base64url')
 
 /** A text with its signature by this key. */
 export function seal(text: string, { alg, privateKey }: Pick<Key, 'alg' | 'privateKey'>): string {

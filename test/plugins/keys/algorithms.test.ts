@@ -3,6 +3,7 @@ import { createHmac, createPublicKey, type JsonWebKey, verify } from 'node:crypt
 import t from 'tap'
 import { keysOf } from '../../../plugins/keys/index.ts'
 import { createEngine, onEachEngine } from '../../engines.ts'
+import { encode } from '../../forgeries.ts'
 import { claimsOf, codeOf, headerOf, openApp, startApp, type TestApp } from '../../helper.ts'
 
 const JWT_SECRET = 'a shared secret of this test: thirty-two bytes or more'
@@ -13,7 +14,6 @@ type Jwk = JsonWebKey & { kid: string; alg: string; use: string }
 const setOf = ({ server }: TestApp) => keysOf(server).set!
 const jwksOf = async ({ anon }: TestApp): Promise<Jwk[]> => (await anon.get('/.well-known/jwks.json')).body.keys
 const algsOf = async (app: TestApp) => (await jwksOf(app)).map(({ alg }) => alg)
-const encode = (value: unknown) => Buffer.from(JSON.stringify(value)).toString('base64url')
 const ask = ({ anon }: TestApp, token: string) => anon.get('/user/me', { authorization: `Bearer ${token}` })
 
 /** Closes a service and starts one on its database, with its clock. */
