@@ -28,6 +28,8 @@ export async function buildApp(options: Options) {
   const newId = () => uuidv7({ msecs: now(), random: randomBytes(16) })
   const parts: Parts = { config, now, randomBytes, newId, jwksMaxAge, routes }
   const app = Fastify(serverOptions(config)).withTypeProvider<TypeBoxTypeProvider>()
+  // No logger of its own for each request, which would cost more than most requests: the few lines name the request themselves.
+  app.setChildLoggerFactory((logger) => logger)
   app.server.maxConnections = MAX_CONNECTIONS
   // Node answers an unknown Expect by itself, without a body; plugins/headers.ts answers it in our shape.
   app.server.on('checkExpectation', app.routing)

@@ -2,7 +2,7 @@
  * The gate: each route states as data who may ask, and an onRequest hook lets them in. Nothing is open unless a route
  * opens it.
  */
-import type { FastifyInstance, FastifyRequest } from 'fastify'
+import type { FastifyInstance, FastifyRequest, onRequestHookHandler, RouteOptions } from 'fastify'
 import fp from 'fastify-plugin'
 import type { Parts } from '../parts.ts'
 import { fail } from '../schemas/errors.ts'
@@ -57,8 +57,13 @@ export const sessionOf = (request: FastifyRequest): Bearer => request.session ??
  */
 function tokenOf(request: FastifyRequest): string | undefined {
   if (countOf(request, 'authorization') > 1) fail('INVALID_TOKEN')
-  return /^Bearer +(\S.*)$/i.exec(request.headers.authorization ?? '')?.[1]
+  const { authorization = '' } = request.headers
+  const [scheme] = /^Bearer +(?=\S)/i.exec(authorization) ?? []
+  return scheme && authorization.slice(scheme.length)
 }
+
+/** Claims as who asks. */
+const bearerOf = ({ sid, sub, roles }: AccessClaims): Bearer => ({ id: sid, userId: sub, roles })
 
 interface Needs extends Pick<Parts, 'now'> {
   accessTokens: AccessTokens
@@ -68,17 +73,22 @@ interface Needs extends Pick<Parts, 'now'> {
 
 function createGate({ accessTokens, sessions, clients, now }: Needs) {
   /** The claims of an access token that is good by itself. Throws TOKEN_EXPIRED, INVALID_TOKEN; UNAVAILABLE where the list of ended sessions is too old to judge. */
-  async function judge(token: string): Promise<AccessClaims> {
-    const claims = await accessTokens.verify(token)
+  function judge(token: string): AccessClaims | Promise<AccessClaims> {
+    const claims = accessTokens.verify(token)
+    return claims instanceof Promise ? claims.then(living) : living(claims)
+  }
+
+  function living(claims: AccessClaims): AccessClaims {
     if (!sessions.ended.isFresh()) fail('UNAVAILABLE')
     if (sessions.ended.has(claims.sid)) fail('INVALID_TOKEN')
     if (now() >= claims.exp * 1000) fail('TOKEN_EXPIRED')
     return claims
   }
 
-  async function byToken(request: FastifyRequest): Promise<Bearer> {
-    const claims = await judge(tokenOf(request) ?? fail('UNAUTHENTICATED'))
-    return { id: claims.sid, userId: claims.sub, roles: claims.roles }
+  /** Without a promise where the token is known: this is the way of nearly every request. */
+  function byToken(request: FastifyRequest): Bearer | Promise<Bearer> {
+    const claims = judge(tokenOf(request) ?? fail('UNAUTHENTICATED'))
+    return claims instanceof Promise ? claims.then(bearerOf) : bearerOf(claims)
   }
 
   async function bySession(request: FastifyRequest): Promise<Bearer> {
@@ -88,26 +98,35 @@ function createGate({ accessTokens, sessions, clients, now }: Needs) {
     return { id, userId, roles: living.account.roles }
   }
 
-  /** A form is judged when it has been read, before anything else in it is. */
+  /** A form is judged when it has been read (enterByForm below). */
   function byClient({ headers: { authorization }, routeOptions }: FastifyRequest): null {
     if (authorization !== undefined) clients.byHeader(authorization)
     else if (routeOptions.config.bodyType !== 'form') fail('UNAUTHENTICATED')
     return null
   }
 
+  function enter(request: FastifyRequest, access: Access): Bearer | null | Promise<Bearer | null> {
+    if (access === 'public' || (access === 'either' && request.headers.authorization === undefined)) return null
+    if (access === 'service') return byClient(request)
+    return access === 'token' ? byToken(request) : bySession(request)
+  }
+
   return {
     judge,
 
-    async enter(request: FastifyRequest, access: Access): Promise<Bearer | null> {
-      if (access === 'public' || (access === 'either' && request.headers.authorization === undefined)) return null
-      if (access === 'service') return byClient(request)
-      return access === 'token' ? byToken(request) : bySession(request)
-    },
-
-    enterByForm(request: FastifyRequest): void {
-      const { access, bodyType } = request.routeOptions.config
-      if (access === 'service' && bodyType === 'form') clients.byForm(request)
-    },
+    /** The hook of a route: lets in by its access, which is read when somebody comes, since other plugins may state it. */
+    hook:
+      (route: RouteOptions): onRequestHookHandler =>
+      (request, _reply, done) => {
+        const admit = (session: Bearer | null) => {
+          request.session = session
+          done()
+        }
+        /* c8 ignore next -- a route without access does not start; if it did, it would be closed */
+        const entered = enter(request, route.config?.access ?? 'session')
+        if (entered instanceof Promise) entered.then(admit, done)
+        else admit(entered)
+      },
   }
 }
 
@@ -120,11 +139,14 @@ export default fp<Parts>(
     const gate = createGate({ accessTokens: accessTokensOf(app), sessions: sessionsOf(app), clients, now })
     app.decorate('gate', gate)
     app.decorateRequest('session', null)
-    app.addHook('onRequest', async (request) => {
-      /* c8 ignore next 2 -- a route without access does not start; if it did, it would be closed */
-      request.session = await gate.enter(request, request.routeOptions.config.access ?? 'session')
+    /** Before anything else in the form is judged. */
+    const enterByForm = async (request: FastifyRequest) => clients.byForm(request)
+    // Of each route by itself, whose options a hook for all would have to look up: that costs more than the rest of the gate.
+    app.addHook('onRoute', (route) => {
+      route.onRequest = [gate.hook(route), ...[route.onRequest ?? []].flat()]
+      if (route.config?.access === 'service' && route.config.bodyType === 'form')
+        route.preValidation = [enterByForm, ...[route.preValidation ?? []].flat()]
     })
-    app.addHook('preValidation', async (request) => gate.enterByForm(request))
   },
   // After errors, which answers addresses that are not there; after db, whose hook holds the budget that the gate spends.
   { name: 'access', dependencies: ['errors', 'db', 'jwt', 'sessions', 'clients'] },

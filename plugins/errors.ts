@@ -5,10 +5,11 @@
 import { randomUUID } from 'node:crypto'
 import { METHODS, type ServerResponse, STATUS_CODES } from 'node:http'
 import type { Socket } from 'node:net'
-import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify'
+import type { FastifyError, FastifyReply, FastifyRequest, onResponseHookHandler } from 'fastify'
 import fp from 'fastify-plugin'
 import FindMyWay, { type HTTPMethod } from 'find-my-way'
 import Negotiator from 'negotiator'
+import type { Parts } from '../parts.ts'
 import { type Code, ERRORS, errorBody, Failure, isOauth, type Language } from '../schemas/errors.ts'
 import { HEAD_LIMIT, HEADERS, linger, setHeaders, varyBy } from './headers.ts'
 
@@ -34,6 +35,7 @@ export function answerError(error: unknown, request: FastifyRequest, reply: Fast
   const failure = failureOf(error)
   const language = languageOf(request)
   log(failure, request)
+  setHeaders(request, reply)
   varyBy(reply, 'accept-language')
   reply.code(failure.statusCode).header('content-language', language).headers(headersOf(failure, request))
   const { url = request.url } = request.routeOptions
@@ -55,16 +57,16 @@ function headersOf({ code, statusCode, particulars }: Failure, request: FastifyR
   }
 }
 
-/** One line for each error answer. The route is logged, not the address: that can hold anything. */
+/** One line for each error answer, unless LOG_REQUESTS is none; for our own faults always. The route is logged, not the address: that can hold anything. */
 function log({ code, statusCode, cause }: Failure, request: FastifyRequest): void {
-  const line = { code, statusCode, method: request.method, route: request.routeOptions.url }
+  if (request.server.getDecorator<boolean>('silentAboutRequests') && statusCode !== 500) return
+  const line = { reqId: request.id, code, statusCode, method: request.method, route: request.routeOptions.url }
   if (statusCode < 500) request.log.info(line, 'refused')
   else request.log[statusCode === 503 ? 'warn' : 'error']({ ...line, err: cause }, 'failed')
 }
 
 /** For a URL that the router cannot read; no hook runs for it. */
 export function answerFrameworkError(error: FastifyError, request: FastifyRequest, reply: FastifyReply): void {
-  setHeaders(request, reply)
   answerError(error, request, reply)
 }
 
@@ -106,8 +108,19 @@ function createAddresses() {
   }
 }
 
-export default fp(
-  async (app) => {
+/** One line for each answer that has none by `log`; with its milliseconds. */
+const logAnswer: onResponseHookHandler = (request, reply, done) => {
+  const { method, id: reqId } = request
+  const { statusCode, elapsedTime } = reply
+  const line = { reqId, statusCode, method, route: request.routeOptions.url, ms: Math.round(elapsedTime * 10) / 10 }
+  if (statusCode < 400) request.log.info(line, 'answered')
+  done()
+}
+
+export default fp<Parts>(
+  async (app, { config: { LOG_REQUESTS } }) => {
+    app.decorate('silentAboutRequests', LOG_REQUESTS === 'none')
+    if (LOG_REQUESTS === 'all') app.addHook('onResponse', logAnswer)
     // For a page of the documentation that is not there; all else is answered below, before it comes to a handler.
     app.setNotFoundHandler(async () => {
       throw new Failure('NOT_FOUND')
@@ -118,14 +131,16 @@ export default fp(
     app.addHook('onRoute', ({ method, url }) => {
       if (!addresses.methods(url).includes(String(method))) addresses.add(method, url)
     })
-    app.addHook('onRequest', async (request, reply) => {
+    // In callback style, like each hook that nearly every request passes: a promise would cost more than the hook does.
+    app.addHook('onRequest', (request, reply, done) => {
       // The second is the address that @fastify/cors puts behind every OPTIONS; no preflight comes so far.
-      if (!request.is404 && request.routeOptions.url !== '*') return undefined
+      if (!request.is404 && (request.method !== 'OPTIONS' || request.routeOptions.url !== '*')) return done()
       const methods = addresses.methods(request.url)
       if (methods.length === 0) throw new Failure('NOT_FOUND')
       const allow = [...methods, 'OPTIONS'].join(', ')
-      if (request.method === 'OPTIONS') return reply.code(204).header('allow', allow).send()
-      throw new Failure('METHOD_NOT_ALLOWED', { allow })
+      if (request.method !== 'OPTIONS') throw new Failure('METHOD_NOT_ALLOWED', { allow })
+      setHeaders(request, reply)
+      reply.code(204).header('allow', allow).send()
     })
   },
   // After headers: what is refused here carries them.

@@ -7,12 +7,12 @@ import { randomUUID } from 'node:crypto'
 import type { IncomingMessage } from 'node:http'
 import { isIP, type Socket } from 'node:net'
 import cors, { type FastifyCorsOptions } from '@fastify/cors'
-import type { FastifyBaseLogger, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import type { FastifyBaseLogger, FastifyInstance, FastifyReply, FastifyRequest, onRequestHookHandler } from 'fastify'
 import fp from 'fastify-plugin'
 import type { Config } from '../config.ts'
 import type { Parts } from '../parts.ts'
 import { trustedProxies } from '../schemas/config.ts'
-import { fail } from '../schemas/errors.ts'
+import { type Code, fail } from '../schemas/errors.ts'
 import type { Client } from '../schemas/session.ts'
 
 /** Bytes of a request's head. */
@@ -58,7 +58,6 @@ export function linger(socket: Socket, bytes = ''): void {
  * the system would reset the connection, and the proxy might lose the answer (RFC 9112, section 9.6).
  */
 function leaveBody(request: FastifyRequest, reply: FastifyReply): void {
-  if (!announcesBody(request)) return
   const { socket } = request.raw
   reply.header('connection', 'close')
   // What Node calls after the last answer on a connection.
@@ -75,7 +74,7 @@ export function requestIds(config: Config): (request: IncomingMessage) => string
   }
 }
 
-/** Sets the headers that stand on every answer; also for answers that no hook sees. */
+/** Sets what stands on every answer that is not for a gateway; also where no route's hook has come to it. */
 export function setHeaders(request: FastifyRequest, reply: FastifyReply): void {
   reply.header('x-request-id', request.id).headers(HEADERS)
 }
@@ -97,8 +96,14 @@ export function clientOf(request: FastifyRequest): Client {
 const HOST = /^[\w.~!$&'()*+,;=%:[\]-]*$/
 
 /** How often a header of this name, in lower case, was sent: of some Node.js keeps only the first. */
-export const countOf = ({ raw }: FastifyRequest, name: string): number =>
-  raw.rawHeaders.filter((one, index) => index % 2 === 0 && one.toLowerCase() === name).length
+export function countOf({ raw: { rawHeaders } }: FastifyRequest, name: string): number {
+  let count = 0
+  for (let index = 0; index < rawHeaders.length; index += 2) {
+    const one = rawHeaders[index]!
+    if (one.length === name.length && one.toLowerCase() === name) count++
+  }
+  return count
+}
 
 /** RFC 9112, section 3.2: exactly one Host in HTTP/1.1, and one that can be one. */
 function hasOneHost(request: FastifyRequest): boolean {
@@ -107,10 +112,11 @@ function hasOneHost(request: FastifyRequest): boolean {
   return (hosts === 1 && HOST.test(String(headers.host))) || (hosts === 0 && httpVersion === '1.0')
 }
 
-function refuseUnreadable(request: FastifyRequest): void {
-  if (!hasOneHost(request)) fail('BAD_REQUEST')
+/** What makes a request one that cannot be answered as it stands; undefined where nothing does. */
+function unreadable(request: FastifyRequest): Code | undefined {
+  if (!hasOneHost(request)) return 'BAD_REQUEST'
   const { expect } = request.headers
-  if (expect !== undefined && expect.toLowerCase() !== '100-continue') fail('EXPECTATION_FAILED')
+  return expect === undefined || expect.toLowerCase() === '100-continue' ? undefined : 'EXPECTATION_FAILED'
 }
 
 /** Private, shared, loopback and link-local addresses (RFC 1918, 6598, 1122, 3927, 4193, 4291): a gateway is likely to have one. */
@@ -154,6 +160,13 @@ function corsFor(origins: readonly string[], { headers }: FastifyRequest): Fasti
   }
 }
 
+const isProxied = ({ routeOptions }: FastifyRequest) => routeOptions.config.proxied === true
+
+const secure: onRequestHookHandler = (_request, reply, done) => {
+  reply.headers(HEADERS)
+  done()
+}
+
 export default fp<Parts>(
   async (app, { config }) => {
     const life: Life = { stopping: false, closing: false }
@@ -162,9 +175,16 @@ export default fp<Parts>(
       life.closing = true
     })
     const hint = createHint(config, app.log)
-    app.addHook('onRequest', async (request, reply) => {
-      setHeaders(request, reply)
+    // All of these in callback style: a promise would cost more than the hook does. And a look into a route's options
+    // costs as much as all of them, so only who has to know takes it.
+    app.addHook('onRequest', (request, reply, done) => {
+      reply.header('x-request-id', request.id)
       hint(request)
+      done()
+    })
+    // A gateway passes on what it was told to, and stores nothing.
+    app.addHook('onRoute', (route) => {
+      if (!route.config?.proxied) route.onRequest = [secure, ...[route.onRequest ?? []].flat()]
     })
     // Before anything can be refused, so that a page can read what is; only what is no readable request comes before.
     if (config.CORS_ORIGINS.length > 0) {
@@ -172,15 +192,17 @@ export default fp<Parts>(
         delegator: (request, done) => done(null, corsFor(config.CORS_ORIGINS, request)),
       })
     }
-    app.addHook('onRequest', async (request, reply) => {
-      const { proxied } = request.routeOptions.config
-      if (proxied) leaveBody(request, reply)
+    app.addHook('onRequest', (request, reply, done) => {
+      if (announcesBody(request) && isProxied(request)) leaveBody(request, reply)
       if (life.closing) fail('UNAVAILABLE')
-      if (!proxied) refuseUnreadable(request)
+      const code = unreadable(request)
+      if (code && !isProxied(request)) fail(code)
+      done()
     })
     // A connection that is kept after its last answer would hold up the stop.
-    app.addHook('onSend', async (_request, reply) => {
+    app.addHook('onSend', (_request, reply, _payload, done) => {
       if (life.stopping || life.closing) reply.header('connection', 'close')
+      done()
     })
   },
   { name: 'headers' },

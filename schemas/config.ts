@@ -96,6 +96,11 @@ export const Settings = Type.Object({
     'info',
     'Least level of what is logged: JSON lines on stdout, pretty on a terminal',
   ),
+  LOG_REQUESTS: oneOf(
+    ['errors', 'all', 'none'],
+    'errors',
+    'Which requests get a line in the log: those answered with an error, all, or none; what is our own fault is logged always',
+  ),
   SHUTDOWN_DELAY: integer(
     0,
     300,

@@ -49,6 +49,7 @@ t.test('what holds where nothing is set', async (t) => {
     SERVICE_CLIENTS: [],
     REVOCATIONS_PUBLIC: 'off',
     LOG_LEVEL: 'info',
+    LOG_REQUESTS: 'errors',
   }
   t.match(readConfig({}), defaults)
   const empty = Object.fromEntries(

@@ -113,6 +113,10 @@ function createCompiler(): FastifySchemaCompiler<object> {
   }
 }
 
+async function demandBody({ body }: FastifyRequest): Promise<void> {
+  if (body === undefined) fail('MALFORMED_BODY')
+}
+
 export default fp(
   async (app) => {
     app.setValidatorCompiler(createCompiler())
@@ -122,13 +126,16 @@ export default fp(
     app.addContentTypeParser('*', { parseAs: 'buffer' }, async (request: FastifyRequest, bytes: Buffer) =>
       parseBody(request, bytes),
     )
-    app.addHook('preParsing', async (request) => {
+    app.addHook('preParsing', (request, _reply, _payload, done) => {
+      const { headers } = request
       // Where no body is taken or there is none, its type does not matter either, not even one that cannot be read.
-      if (!takesBody(request) || !announcesBody(request)) delete request.headers['content-type']
+      if (headers['content-type'] !== undefined && !(announcesBody(request) && takesBody(request)))
+        delete headers['content-type']
+      done()
     })
-    app.addHook('preValidation', async (request) => {
-      if (takesBody(request) && request.body === undefined && !request.routeOptions.config.bodyOptional)
-        fail('MALFORMED_BODY')
+    app.addHook('onRoute', (route) => {
+      if (route.schema?.body !== undefined && !route.config?.bodyOptional)
+        route.preValidation = [...[route.preValidation ?? []].flat(), demandBody]
     })
   },
   { name: 'body' },

@@ -1,5 +1,7 @@
 /** Odd access tokens, at both gates: by the token alone and by its session. The forged ones are in forgeries.test.ts. */
 import t, { type Test } from 'tap'
+import { accessTokensOf } from '../../plugins/jwt.ts'
+import { keysOf } from '../../plugins/keys/index.ts'
 import { createEngine } from '../engines.ts'
 import { type Cases, encode, mintOf, oddOf } from '../forgeries.ts'
 import { startApp, type TestApp } from '../helper.ts'
@@ -207,4 +209,68 @@ t.test('a token of another Latchkey', async (t) => {
   const stranger = await there.register('ann')
   await refuses(t, here.app, [['of another database', stranger.tokens.access_token]])
   await refuses(t, there, [['and the other way', here.token]])
+})
+
+/** How often a signature is paid for from now on. */
+function countSignatures(t: Test, app: TestApp): { count: number } {
+  const paid = { count: 0 }
+  const { jwt } = app.server
+  const { verify } = jwt
+  jwt.verify = ((...args: Parameters<typeof verify>) => {
+    paid.count++
+    return verify.apply(jwt, args)
+  }) as typeof verify
+  t.teardown(() => {
+    jwt.verify = verify
+  })
+  return paid
+}
+
+t.test('a signature is paid for once a token, and a refused token never passes for free', async (t) => {
+  const { app, ann, ask, token, head, payload } = await start(t)
+  const paid = countSignatures(t, app)
+  for (const url of ['/auth/verify', '/user/me', '/user/sessions', '/auth/verify'])
+    t.equal((await ask(url, `Bearer ${token}`)).status, 200)
+  t.equal(paid.count, 1)
+  for (const time of [2, 3]) {
+    t.equal((await ask('/auth/verify', `Bearer ${head}.${payload}.${'A'.repeat(86)}`)).status, 401)
+    t.equal(paid.count, time, 'it is not remembered that a token was refused')
+  }
+  t.equal((await ask('/auth/verify', `Bearer ${token}`)).status, 200)
+  t.equal(paid.count, 3)
+  await app.advance(app.config.ACCESS_TOKEN_TTL)
+  t.equal((await ask('/auth/verify', `Bearer ${token}`)).body.code, 'TOKEN_EXPIRED')
+  const { body } = await app.anon.post('/user/refresh', { refresh_token: ann.tokens.refresh_token })
+  t.equal((await ask('/auth/verify', `Bearer ${body.access_token}`)).status, 200)
+  await app.anon.post('/user/logout', { refresh_token: body.refresh_token })
+  t.equal((await ask('/auth/verify', `Bearer ${body.access_token}`)).body.code, 'INVALID_TOKEN')
+  t.equal(paid.count, 4)
+})
+
+t.test('what was verified goes with its key', async (t) => {
+  const { app, ask, token, kid } = await start(t)
+  await app.advance(60)
+  t.equal((await ask('/auth/verify', `Bearer ${token}`)).status, 200)
+  const { set } = keysOf(app.server)
+  await set!.revoke(kid)
+  t.equal((await ask('/auth/verify', `Bearer ${token}`)).body.code, 'INVALID_TOKEN')
+  const bob = await app.register('bob')
+  t.equal((await ask('/auth/verify', `Bearer ${bob.tokens.access_token}`)).status, 200, 'the next key signs')
+  t.equal((await ask('/auth/verify', `Bearer ${token}`)).body.code, 'INVALID_TOKEN')
+})
+
+t.test('10,000 tokens are remembered, and those in use longest', async (t) => {
+  const { app, ask, claims, make } = await start(t)
+  const tokens = Array.from({ length: 10_001 }, (_, jti) => make({}, { ...claims, jti: `${jti}` }))
+  const [first = '', second = ''] = tokens
+  const { verify } = accessTokensOf(app.server)
+  for (const token of tokens.slice(0, 10_000)) await verify(token)
+  const paid = countSignatures(t, app)
+  t.equal((await ask('/auth/verify', `Bearer ${first}`)).status, 200)
+  t.equal(paid.count, 0)
+  t.equal((await ask('/auth/verify', `Bearer ${tokens.at(-1)}`)).status, 200)
+  t.equal((await ask('/auth/verify', `Bearer ${first}`)).status, 200)
+  t.equal(paid.count, 1, 'one more, and the first one is remembered still')
+  t.equal((await ask('/auth/verify', `Bearer ${second}`)).status, 200)
+  t.equal(paid.count, 2, 'the one longest unused had to go')
 })
