@@ -7,11 +7,11 @@ import { join } from 'node:path'
 import autoload from '@fastify/autoload'
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
 import Fastify, { type FastifyServerOptions, LogController } from 'fastify'
-import pretty from 'pino-pretty'
 import { v7 as uuidv7 } from 'uuid'
 import type { Config } from './config.ts'
 import type { Parts } from './parts.ts'
 import { demandAccess } from './plugins/access.ts'
+import { compilers } from './plugins/body/compilers.ts'
 import { answerClientError, answerError, answerFrameworkError } from './plugins/errors.ts'
 import { HEAD_LIMIT, requestIds } from './plugins/headers.ts'
 import { trustedProxies } from './schemas/config.ts'
@@ -27,7 +27,7 @@ export async function buildApp(options: Options) {
   const { config, now = Date.now, randomBytes = systemRandomBytes, jwksMaxAge = 300, routes = true } = options
   const newId = () => uuidv7({ msecs: now(), random: randomBytes(16) })
   const parts: Parts = { config, now, randomBytes, newId, jwksMaxAge, routes }
-  const app = Fastify(serverOptions(config)).withTypeProvider<TypeBoxTypeProvider>()
+  const app = Fastify(await serverOptions(config)).withTypeProvider<TypeBoxTypeProvider>()
   // No logger of its own for each request, which would cost more than most requests: the few lines name the request themselves.
   app.setChildLoggerFactory((logger) => logger)
   app.server.maxConnections = MAX_CONNECTIONS
@@ -54,17 +54,24 @@ export async function buildApp(options: Options) {
 
 export type App = Awaited<ReturnType<typeof buildApp>>
 
-function serverOptions(config: Config): FastifyServerOptions {
+/** For people; loaded only where there is a terminal. */
+async function pretty() {
+  const { default: build } = await import('pino-pretty')
+  return build({ ignore: 'pid,hostname,reqId', sync: true })
+}
+
+async function serverOptions(config: Config): Promise<FastifyServerOptions> {
   return {
     logger: {
       level: config.LOG_LEVEL,
-      ...(process.stdout.isTTY && { stream: pretty({ ignore: 'pid,hostname,reqId', sync: true }) }),
+      ...(process.stdout.isTTY && { stream: await pretty() }),
     },
     // One line for each error answer, written by plugins/errors.ts; the default ones hold the query string.
     logController: new LogController({ disableRequestLogging: true }),
     genReqId: requestIds(config),
     trustProxy: trustedProxies(config.TRUSTED_PROXIES),
     bodyLimit: BODY_LIMIT,
+    schemaController: { compilersFactory: compilers },
     // A database that is away is waited for, and a migration may take minutes: plugins/db bounds both.
     pluginTimeout: 0,
     // An id that is too long is not found, instead of an error of the router's own.

@@ -1,10 +1,15 @@
 #!/usr/bin/env node
 /** The commands, their help and exit codes: 0 done, 1 failed, 2 not understood. */
 import { Command, type CommanderError } from 'commander'
-import { exportKeys, listKeys, resealKeys, revokeKey, rotateKeys } from './commands/keys.ts'
-import { migrate } from './commands/migrate.ts'
-import { run, serve } from './server.ts'
 import { VERSION } from './version.ts'
+
+// What a command needs is loaded when it runs: help and version are there at once.
+const keyCommands = () => import('./commands/keys.ts')
+
+/** Runs a command to its end. */
+async function run(command: () => Promise<void>): Promise<void> {
+  await (await import('./server.ts')).run(command)
+}
 
 const latchkey = new Command('latchkey')
   .description('Passwords and tokens for the services behind one gateway.')
@@ -28,7 +33,7 @@ latchkey
   .summary('run the service')
   .description('Runs the service until SIGTERM or SIGINT. Brings the database up to date first.')
   .addHelpText('after', examples('latchkey serve', 'PORT=8080 DATABASE_URL=sqlite:people.db latchkey serve'))
-  .action(() => run(serve))
+  .action(() => run(async () => (await import('./server.ts')).serve()))
 
 latchkey
   .command('migrate')
@@ -41,7 +46,7 @@ latchkey
       'DATABASE_URL=mysql://latchkey:PASSWORD@db:3306/latchkey SECRET=… ISSUER=https://auth.example.com latchkey migrate',
     ),
   )
-  .action(() => run(migrate))
+  .action(() => run(async () => (await import('./commands/migrate.ts')).migrate()))
 
 const keys = latchkey
   .command('keys')
@@ -56,14 +61,14 @@ keys
   .description('Shows every key: next (published, waits), appointed (will sign), signing, retired (signs no more).')
   .option('--json', 'as JSON')
   .addHelpText('after', examples('latchkey keys list', 'latchkey keys list --json'))
-  .action((options) => run(() => listKeys(options)))
+  .action((options) => run(async () => (await keyCommands()).listKeys(options)))
 
 keys
   .command('rotate')
   .summary('let the next key sign')
   .description('Lets the next key sign, as soon as nobody can hold a list without it, and makes another next one.')
   .addHelpText('after', examples('latchkey keys rotate'))
-  .action(() => run(rotateKeys))
+  .action(() => run(async () => (await keyCommands()).rotateKeys()))
 
 keys
   .command('revoke')
@@ -73,14 +78,14 @@ keys
   )
   .argument('<kid>', 'the id of the key, as latchkey keys list shows it')
   .addHelpText('after', examples('latchkey keys revoke iY6VHfkWKfhWkSyaVDzIa1z2ymXAA0OmmZSkZFjLNOM'))
-  .action((kid) => run(() => revokeKey(kid)))
+  .action((kid) => run(async () => (await keyCommands()).revokeKey(kid)))
 
 keys
   .command('reseal')
   .summary('seal all keys under the first entry of SECRET')
   .description('Seals all keys under the first entry of SECRET: the third of four steps that change it.')
   .addHelpText('after', examples('SECRET=new,old latchkey keys reseal'))
-  .action(() => run(resealKeys))
+  .action(() => run(async () => (await keyCommands()).resealKeys()))
 
 keys
   .command('export')
@@ -92,7 +97,7 @@ keys
     'after',
     examples('latchkey keys export', 'latchkey keys export --pem', 'latchkey keys export --dir /etc/haproxy/latchkey'),
   )
-  .action((options) => run(() => exportKeys(options)))
+  .action((options) => run(async () => (await keyCommands()).exportKeys(options)))
 
 try {
   if (process.argv.length <= 2) latchkey.outputHelp()

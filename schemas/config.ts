@@ -3,7 +3,7 @@
  * configuration and the documentation are derived from it. What holds a secret is `writeOnly`: no message repeats it.
  */
 import { BlockList, isIP } from 'node:net'
-import { FormatRegistry, type Static, Type } from '@sinclair/typebox'
+import { type Static, Type } from '@sinclair/typebox'
 
 const integer = (minimum: number, maximum: number, standard: number, description: string) =>
   Type.Integer({ minimum, maximum, default: standard, description })
@@ -147,7 +147,6 @@ export const FORMATS: Record<string, Format> = {
   },
   cidr: { check: isCidr, wants: 'networks such as 10.0.0.0/8 or fd00::/8, separated by commas' },
 }
-for (const [name, { check }] of Object.entries(FORMATS)) FormatRegistry.Set(name, check)
 
 /**
  * TLS that is asked for, never only wished for. `required` hides nothing from who sits in between; `verify_ca` takes

@@ -1,14 +1,11 @@
 /**
- * Strict bodies. JSON alone, or a form where a route says so, in valid UTF-8, no member twice, no lone surrogate, no
- * NUL, nothing coerced, nothing stripped; and none at all where none is taken. What a schema finds wrong is told with
- * every fault.
+ * Strict bodies. JSON alone, or a form where a route says so, in valid UTF-8, no member twice; and none at all where none
+ * is taken. What schemas ask of them: compilers.ts.
  */
 
-import { Ajv, type ErrorObject } from 'ajv'
-import type { FastifyContextConfig, FastifyRequest, FastifySchemaCompiler } from 'fastify'
+import type { FastifyContextConfig, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
-import { Failure, type Fault, fail } from '../../schemas/errors.ts'
-import { formats } from '../../schemas/identifiers.ts'
+import { fail } from '../../schemas/errors.ts'
 import { announcesBody } from '../headers.ts'
 import { parseForm } from './form.ts'
 import { parseJson } from './json.ts'
@@ -53,73 +50,12 @@ function parseBody(request: FastifyRequest, bytes: Buffer): unknown {
   return undefined
 }
 
-/** A pointer into a deep nest would be as long as the nest; no schema goes deeper than this, and no answer grows by it. */
-const LONGEST_POINTER = 100
-
-/** Every string of a body that holds a NUL or half of a surrogate pair: bcrypt and UTF-8 would take different ones for the same. */
-function characterFaults(body: unknown): Fault[] {
-  const fields = new Set<string>()
-  const waiting: [field: string, value: unknown][] = [['', body]]
-  for (let next = waiting.pop(); next; next = waiting.pop()) {
-    const [field, value] = next
-    if (typeof value === 'string' && isBroken(value)) fields.add(field || '/')
-    if (typeof value !== 'object' || value === null) continue
-    for (const [name, member] of Object.entries(value)) {
-      const deeper = pointer(field, name)
-      const shown = field !== '' && deeper.length > LONGEST_POINTER ? field : deeper
-      if (isBroken(name)) fields.add(shown)
-      waiting.push([shown, member])
-    }
-  }
-  return [...fields].map((field) => ({ field, rule: 'characters' }))
-}
-
-const isBroken = (text: string) => /\0|\p{Cs}/u.test(text)
-
-/** RFC 6901 */
-const pointer = (parent: string, name: string) => `${parent}/${name.replaceAll('~', '~0').replaceAll('/', '~1')}`
-
-/** Where ajv's fault lies, in the words of docs/errors.md. */
-function faultOf({ instancePath, keyword, params }: ErrorObject, part: string | undefined): Fault {
-  const name = params.missingProperty ?? params.additionalProperty
-  const field = name === undefined ? instancePath : pointer(instancePath, name)
-  return { field: part === 'querystring' ? `?${field.slice(1)}` : field || '/', rule: keyword }
-}
-
-/** The branches of a oneOf complain each for itself; that none or several fit is what there is to tell. */
-function faultsOf(errors: ErrorObject[], part: string | undefined): Fault[] {
-  return errors.filter(({ schemaPath }) => !schemaPath.includes('/oneOf/')).map((error) => faultOf(error, part))
-}
-
-/** Compiles schemas without coercion, defaults and stripping, and so that all faults are found. */
-function createCompiler(): FastifySchemaCompiler<object> {
-  const ajv = new Ajv({
-    allErrors: true,
-    coerceTypes: false,
-    useDefaults: false,
-    removeAdditional: false,
-    strict: true,
-    strictRequired: false,
-    formats,
-  })
-  return ({ schema, httpPart }) => {
-    const validate = ajv.compile(schema)
-    return (value: unknown) => {
-      const characters = httpPart === 'body' ? characterFaults(value) : []
-      const faults = validate(value) ? [] : faultsOf(validate.errors!, httpPart)
-      const details = [...characters, ...faults]
-      return details.length === 0 ? { value } : { error: new Failure('VALIDATION_FAILED', { details }) }
-    }
-  }
-}
-
 async function demandBody({ body }: FastifyRequest): Promise<void> {
   if (body === undefined) fail('MALFORMED_BODY')
 }
 
 export default fp(
   async (app) => {
-    app.setValidatorCompiler(createCompiler())
     // A body where none is taken is refused with GET and HEAD too.
     for (const method of ['GET', 'HEAD']) app.addHttpMethod(method, { hasBody: true, overrideExisting: true })
     app.removeAllContentTypeParsers()

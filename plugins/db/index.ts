@@ -10,7 +10,6 @@ import { Failure } from '../../schemas/errors.ts'
 import type { Engine } from './engine.ts'
 import { createKeysTable } from './keys.ts'
 import { migrate } from './migrate.ts'
-import { openMysql } from './mysql.ts'
 import { createSessionsTable } from './sessions.ts'
 import { openSqlite } from './sqlite.ts'
 import { createUsers } from './users.ts'
@@ -20,6 +19,8 @@ async function open(app: FastifyInstance, { config, routes }: Parts): Promise<En
   const maxWaitMs = config.DB_MAX_WAIT_MS
   const address = databaseAddress(config.DATABASE_URL)!
   if (address.kind === 'sqlite') return openSqlite(address.file, { maxWaitMs, exclusive: routes })
+  // With SQLite the driver of MySQL, some ninety files, is never loaded.
+  const { openMysql } = await import('./mysql.ts')
   return openMysql(app, address, { maxWaitMs, poolSize: config.DB_POOL_SIZE })
 }
 
