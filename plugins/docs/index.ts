@@ -1,113 +1,56 @@
 /**
  * Swagger UI at /docs, and the OpenAPI document that it shows at /docs/json and /docs/yaml. DOCS=off leaves all of it
- * out.
+ * out. What makes them, some 250 files, is loaded when somebody first asks: pages.ts.
  */
-import helmet from '@fastify/helmet'
-import swagger from '@fastify/swagger'
-import swaggerUi from '@fastify/swagger-ui'
-import type { FastifyInstance } from 'fastify'
+import type { FastifyInstance, FastifyReply, FastifyRequest, RouteOptions } from 'fastify'
 import fp from 'fastify-plugin'
 import type { Parts } from '../../parts.ts'
-import { VERSION } from '../../version.ts'
-import type { Access } from '../access.ts'
-import { mediaTypeOf } from '../body/index.ts'
-import { finish, type OpenApi } from './document.ts'
-import { theme } from './theme.ts'
+import { fail } from '../../schemas/errors.ts'
 
-const DESCRIPTION = `Passwords and tokens for the services behind one gateway.
+const ADDRESSES = ['/docs', '/docs/', '/docs/json', '/docs/yaml', '/docs/static/*']
+/** What of a request the pages need to know. */
+const ASKED = ['if-none-match', 'if-modified-since', 'range']
+/** What is of one connection (RFC 9110, section 7.6.1), or reckoned anew. */
+const OF_THE_WAY = ['connection', 'transfer-encoding', 'content-length', 'date']
 
-Try it here: register, press **Authorize**, paste the \`access_token\` of the answer, and ask \`GET /user/me\`.
-
-Every error has one shape; program against its \`code\`. Messages are for people, in English or Korean, as
-\`Accept-Language\` asks. Every answer carries \`x-request-id\`, by which the log finds it.`
-
-const TAGS = [
-  { name: 'user', description: 'Register, log in, refresh, log out, and what a person may do with the own account' },
-  { name: 'keys', description: 'What other services check access tokens with' },
-  { name: 'gateways', description: 'What gateways ask about the requests that they let pass' },
-  { name: 'services', description: 'What other services ask about tokens, with an id and a secret of SERVICE_CLIENTS' },
-  { name: 'health', description: 'What an orchestrator asks' },
-]
-
-/** What the gate asks for, in the words of OpenAPI. */
-const SECURITY: Record<Access, Record<string, string[]>[]> = {
-  public: [],
-  token: [{ bearer: [] }],
-  session: [{ bearer: [] }],
-  either: [{}, { bearer: [] }],
-  service: [{ basic: [] }],
+/** The request that is put to the pages. */
+function questionOf({ url, headers }: FastifyRequest) {
+  const asked = ASKED.flatMap((name) => (headers[name] === undefined ? [] : [[name, headers[name]]]))
+  return { url, headers: Object.fromEntries(asked) }
 }
 
-const document = {
-  openapi: '3.1.0' as const,
-  info: {
-    title: 'Latchkey',
-    version: VERSION,
-    description: DESCRIPTION,
-    license: { name: 'MIT', identifier: 'MIT' },
-  },
-  // Relative to the document itself: right behind any gateway, under any path.
-  servers: [{ url: '..', description: 'where this page comes from' }],
-  tags: TAGS,
-  components: {
-    securitySchemes: {
-      bearer: { type: 'http' as const, scheme: 'bearer', bearerFormat: 'JWT' },
-      basic: { type: 'http' as const, scheme: 'basic', description: 'The id and secret of a service' },
-    },
-  },
-}
-
-/** All from files of its own; Swagger UI's style sheets hold small images. No `upgrade-insecure-requests`: on a host without TLS the page's parts would be asked for by https. */
-const POLICY = {
-  'default-src': ["'none'"],
-  'script-src': ["'self'"],
-  'style-src': ["'self'"],
-  'img-src': ["'self'", 'data:'],
-  'connect-src': ["'self'"],
-  'base-uri': ["'none'"],
-  'form-action': ["'none'"],
-  'frame-ancestors': ["'none'"],
-}
-
-/** The page: the one document that a browser shows, so it alone gets a browser's whole set of headers. */
-async function page(app: FastifyInstance): Promise<void> {
-  app.addHook('onRoute', (route) => {
-    route.config = { ...route.config, access: 'public', limit: 'none' }
-  })
-  // Strict-Transport-Security is for whoever speaks TLS: the gateway.
-  await app.register(helmet, { contentSecurityPolicy: false, strictTransportSecurity: false })
-  await app.register(swaggerUi, {
-    routePrefix: '/docs',
-    // At /docs, without a slash, the page's parts are asked for beside it: right under any path of a gateway.
-    indexPrefix: '.',
-    staticCSP: POLICY,
-    theme,
-    uiConfig: {
-      // Without the bar on top, which holds a style within the page and a field for other documents.
-      layout: 'BaseLayout',
-      tryItOutEnabled: true,
-      docExpansion: 'list',
-      defaultModelsExpandDepth: 0,
-      displayRequestDuration: true,
-    },
-  })
+/** Answers by pages of an app of their own, which `build` makes once; all that stands on every answer stands on these too. */
+function createAnswer(build: () => Promise<FastifyInstance>) {
+  let pages: Promise<FastifyInstance> | undefined
+  return async (request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> => {
+    pages ??= build()
+    const { statusCode, headers, payload, rawPayload } = await (await pages).inject(questionOf(request))
+    if (statusCode === 404) fail('NOT_FOUND')
+    if (statusCode >= 400) throw Object.assign(new Error(`the pages answered ${payload}`), { statusCode })
+    const kept = Object.entries(headers).filter(([name]) => !OF_THE_WAY.includes(name))
+    return reply
+      .code(statusCode)
+      .headers(Object.fromEntries(kept))
+      .send(payload ? rawPayload : undefined)
+  }
 }
 
 export default fp<Parts>(
   async (app, { config, routes }) => {
     if (!routes || config.DOCS === 'off') return
-    await app.register(swagger, {
-      stripBasePath: false,
-      openapi: document,
-      transform: ({ schema, url, route }) => {
-        // No route starts without it.
-        const { access } = route.config as { access: Access }
-        const consumes = [mediaTypeOf(route.config!)]
-        return { schema: { ...schema, consumes, security: SECURITY[access] }, url }
-      },
-      transformObject: (made) => finish((made as { openapiObject: unknown }).openapiObject as OpenApi),
+    const described: RouteOptions[] = []
+    app.addHook('onRoute', (route) => {
+      if (route.method !== 'HEAD' && !(route.schema as { hide?: boolean } | undefined)?.hide) described.push(route)
     })
-    await app.register(page)
+    const handler = createAnswer(async () => (await import('./pages.ts')).buildPages(described))
+    for (const url of ADDRESSES)
+      app.route({
+        method: 'GET',
+        url,
+        schema: { hide: true },
+        config: { access: 'public', limit: 'none' },
+        handler,
+      } as RouteOptions)
   },
   // After access, so that its pages pass the gate too.
   { name: 'docs', dependencies: ['errors', 'access'] },

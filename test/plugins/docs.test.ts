@@ -111,6 +111,31 @@ t.test('the page', async (t) => {
     t.equal((await app.anon.get(path)).status, 404, path)
 })
 
+t.test('the parts of the page, as browsers and others ask for them', async (t) => {
+  const app = await startApp(t, createEngine(t, 'sqlite'))
+  const path = '/docs/static/swagger-ui.css'
+  const { headers, text } = await app.anon.get(path)
+  t.match(headers, {
+    'content-type': /^text\/css/,
+    'x-frame-options': 'DENY',
+    'content-length': `${Buffer.byteLength(text)}`,
+  })
+  const { etag, 'last-modified': modified } = headers as Record<string, string>
+  for (const known of [{ 'if-none-match': etag! }, { 'if-modified-since': modified! }]) {
+    const again = await app.anon.get(path, known)
+    t.match(again, { status: 304, text: '', headers: { etag } })
+    t.notOk(again.headers['content-type'])
+  }
+  t.match(await app.anon.get(path, { range: 'bytes=0-4' }), { status: 206, text: text.slice(0, 5) })
+  t.match(await app.anon.get(path, { range: 'bytes=99999999-' }), {
+    status: 400,
+    body: { code: 'BAD_REQUEST' },
+  })
+  t.match(await app.anon.get('/docs/static/index.html'), { status: 302, headers: { location: '/docs/' }, text: '' })
+  for (const url of ['/docs/', path])
+    t.match(await app.anon.ask('OPTIONS', url), { status: 204, headers: { allow: 'GET, HEAD, OPTIONS' } })
+})
+
 t.test('DOCS=off leaves all of it out', async (t) => {
   const app = await startApp(t, createEngine(t, 'sqlite'), { DOCS: 'off' })
   for (const path of ['/docs', '/docs/', '/docs/json', '/docs/yaml', '/docs/static/index.css'])
