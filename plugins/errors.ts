@@ -3,7 +3,7 @@
  * that are not there, and from the HTTP parser below Fastify.
  */
 import { randomUUID } from 'node:crypto'
-import { METHODS, type ServerResponse, STATUS_CODES } from 'node:http'
+import type { ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 import type { FastifyError, FastifyReply, FastifyRequest, onResponseHookHandler } from 'fastify'
 import fp from 'fastify-plugin'
@@ -11,6 +11,7 @@ import FindMyWay, { type HTTPMethod } from 'find-my-way'
 import Negotiator from 'negotiator'
 import type { Parts } from '../parts.ts'
 import { type Code, ERRORS, errorBody, Failure, isOauth, type Language } from '../schemas/errors.ts'
+import { METHODS, STATUS_CODES } from '../schemas/http.ts'
 import { HEAD_LIMIT, HEADERS, linger, setHeaders, varyBy } from './headers.ts'
 
 /** What Fastify's own errors are in our table; any other with a status below 500 is a request that cannot be read. */

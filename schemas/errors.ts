@@ -2,7 +2,7 @@
  * The table of errors: each code with its status and its message in English and Korean, the one shape in which every
  * layer answers, and `fail`, the only way to raise one.
  */
-import { STATUS_CODES } from 'node:http'
+import { STATUS_CODES } from './http.ts'
 
 export type Language = 'en' | 'ko'
 

@@ -2,12 +2,13 @@
  * /auth/verify: may this request pass? Asked by gateways about requests of others (nginx `auth_request`, Traefik
  * ForwardAuth, Caddy `forward_auth`, Envoy `ext_authz`), for each of them: the hottest route of all.
  */
-import { METHODS } from 'node:http'
+
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { sessionOf } from '../../plugins/access.ts'
 import { errors } from '../../schemas/error-responses.ts'
 import { fail } from '../../schemas/errors.ts'
+import { METHODS } from '../../schemas/http.ts'
 import { Type } from '../../schemas/type.ts'
 import { ROLE } from '../../schemas/user.ts'
 

@@ -51,6 +51,18 @@ async function fail(app: TestApp, count: number, name: string, ip = '192.0.2.1')
 const FAILED = '401 INVALID_CREDENTIALS'
 const LIMITED = '429 RATE_LIMITED'
 
+t.test('of 100,000 names those that failed last are remembered', async (t) => {
+  const app = await start(t)
+  await fail(app, 10, 'ann')
+  await fail(app, 20, 'bob')
+  await fail(app, 10, 'ann')
+  for (let i = 2; i < 100_000; i++) await fail(app, 1, `name ${i}`)
+  t.equal(await guess(app, { username: 'bob' }), LIMITED, 'all are remembered')
+  await fail(app, 1, 'one more')
+  t.equal(await guess(app, { username: 'ann' }), LIMITED, 'she failed later, though first too')
+  t.equal(await guess(app, { username: 'bob' }), FAILED, 'his failures made room')
+})
+
 t.test(
   '20 failures, then 429: the same for a name that is there, one that is not, and one that cannot be',
   async (t) => {
