@@ -7,6 +7,7 @@ import { join } from 'node:path'
 import autoload from '@fastify/autoload'
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
 import Fastify, { type FastifyServerOptions, LogController } from 'fastify'
+import { v7 as uuidv7 } from 'uuid'
 import type { Config } from './config.ts'
 import type { Parts } from './parts.ts'
 import { demandAccess } from './plugins/access.ts'
@@ -14,7 +15,6 @@ import { compilers } from './plugins/body/compilers.ts'
 import { answerClientError, answerError, answerFrameworkError } from './plugins/errors.ts'
 import { HEAD_LIMIT, requestIds } from './plugins/headers.ts'
 import { trustedProxies } from './schemas/config.ts'
-import { uuidv7 } from './uuid.ts'
 
 type Options = Pick<Parts, 'config'> & Partial<Omit<Parts, 'newId'>>
 
@@ -25,7 +25,7 @@ const MAX_CONNECTIONS = 10_000
 /** The service, ready to listen or to be injected into. Time and randomness can be given, so that tests move a clock instead of sleeping. */
 export async function buildApp(options: Options) {
   const { config, now = Date.now, randomBytes = systemRandomBytes, jwksMaxAge = 300, routes = true } = options
-  const newId = () => uuidv7(now(), randomBytes(16))
+  const newId = () => uuidv7({ msecs: now(), random: randomBytes(16) })
   const parts: Parts = { config, now, randomBytes, newId, jwksMaxAge, routes }
   const app = Fastify(await serverOptions(config)).withTypeProvider<TypeBoxTypeProvider>()
   // No logger of its own for each request, which would cost more than most requests: the few lines name the request themselves.

@@ -4,9 +4,9 @@
  */
 import { readFileSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
+import type { TSchema } from '@sinclair/typebox'
 import { readCertificates } from './certificates.ts'
 import { type Config, databaseAddress, FORMATS, Settings } from './schemas/config.ts'
-import type { TSchema } from './schemas/type.ts'
 
 export type { Config } from './schemas/config.ts'
 

@@ -1,10 +1,10 @@
 /** GET /health/live and /health/ready: what an orchestrator asks. */
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
+import { Type } from '@sinclair/typebox'
 import { dbOf } from '../plugins/db/index.ts'
 import { lifeOf } from '../plugins/headers.ts'
 import { errors } from '../schemas/error-responses.ts'
 import { fail } from '../schemas/errors.ts'
-import { Type } from '../schemas/type.ts'
 
 const Health = Type.Object({ status: Type.Literal('ok') }, { title: 'Health', description: 'All is well' })
 

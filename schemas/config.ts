@@ -3,7 +3,7 @@
  * configuration and the documentation are derived from it. What holds a secret is `writeOnly`: no message repeats it.
  */
 import { BlockList, isIP } from 'node:net'
-import { type Static, Type } from './type.ts'
+import { type Static, Type } from '@sinclair/typebox'
 
 const integer = (minimum: number, maximum: number, standard: number, description: string) =>
   Type.Integer({ minimum, maximum, default: standard, description })

@@ -1,8 +1,7 @@
 /** The errors of a route as its response schemas: what the OpenAPI document names on every route. */
-
+import { type TSchema, Type } from '@sinclair/typebox'
 import { CODES, type Code, ERRORS, OAUTH_ERRORS } from './errors.ts'
 import { STATUS_CODES } from './http.ts'
-import { type TSchema, Type } from './type.ts'
 
 const Details = Type.Array(
   Type.Object({

@@ -3,7 +3,7 @@
  * form by which two of them are the same. What is shown is the text as typed; what is compared is only the canonical.
  */
 import { domainToASCII, domainToUnicode } from 'node:url'
-import { Type } from './type.ts'
+import { Type } from '@sinclair/typebox'
 
 /**
  * For an address as typed, in code points, because a login takes no longer name. The 254 of the canonical form (RFC

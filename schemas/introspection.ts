@@ -1,5 +1,5 @@
 /** What a service is told of a token (RFC 7662, section 2.2). */
-import { type Static, Type } from './type.ts'
+import { type Static, Type } from '@sinclair/typebox'
 
 const seconds = (description: string, example: number) =>
   Type.Optional(Type.Integer({ description: `${description}, in seconds since 1970`, examples: [example] }))

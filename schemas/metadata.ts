@@ -1,7 +1,6 @@
 /** What a stock library reads to check tokens, given the issuer alone (RFC 8414; OpenID Connect Discovery 1.0, section 3). */
-
+import { type Static, Type } from '@sinclair/typebox'
 import type { Config } from './config.ts'
-import { type Static, Type } from './type.ts'
 
 /** How a service says who it is: by HTTP Basic, or in the form (RFC 6749, section 2.3.1). */
 const SERVICE_AUTH = ['client_secret_basic', 'client_secret_post']

@@ -1,5 +1,5 @@
 /** Passwords in requests: one that is set, and one that is only asked for. Lengths in Unicode code points, as ajv counts. */
-import { Type } from './type.ts'
+import { Type } from '@sinclair/typebox'
 
 /** A password that is set (NIST SP 800-63B-4, 3.1.1.2): any characters, no rules of composition. */
 export const NewPassword = (minLength: number) =>

@@ -1,5 +1,5 @@
 /** A session: one login on one device, as its person sees it and as the database holds it. */
-import { type Static, Type } from './type.ts'
+import { type Static, Type } from '@sinclair/typebox'
 import { Id, Timestamp } from './user.ts'
 
 export const SessionView = Type.Object(

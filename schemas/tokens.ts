@@ -1,5 +1,5 @@
 /** What a login, a refresh or a new password answers: the two tokens and the person. */
-import { type Static, Type } from './type.ts'
+import { type Static, Type } from '@sinclair/typebox'
 import { User } from './user.ts'
 
 export const RefreshToken = Type.String({

@@ -1,5 +1,5 @@
 /** A person, as every answer shows one, and the account behind it. */
-import { type Static, Type } from './type.ts'
+import { type Static, Type } from '@sinclair/typebox'
 
 export const Timestamp = Type.String({ format: 'date-time', examples: ['2026-11-24T09:30:00.000Z'] })
 export const Id = Type.String({ maxLength: 36, examples: ['019ab2c4-6f1e-7a31-9c55-2f6f0d3c1b7a'] })

@@ -3,9 +3,9 @@
  * A schema that this does not understand is an error: then this has to learn it.
  */
 import { subscribe, unsubscribe } from 'node:diagnostics_channel'
+import { type TSchema, Type } from '@sinclair/typebox'
 import type { FastifyInstance, RouteOptions } from 'fastify'
 import type { Test } from 'tap'
-import { type TSchema, Type } from '../schemas/type.ts'
 import { createEngine } from './engines.ts'
 import { startApp } from './helper.ts'
 

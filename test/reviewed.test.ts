@@ -1,9 +1,8 @@
 /** The tables of the documents, made from the code: docs/settings.md from the settings, docs/errors.md from the errors. */
-
+import type { TSchema } from '@sinclair/typebox'
 import t from 'tap'
 import { Settings } from '../schemas/config.ts'
 import { CODES, ERRORS } from '../schemas/errors.ts'
-import type { TSchema } from '../schemas/type.ts'
 import { holdAgainstPart, table } from './reviewed.ts'
 
 /** Defaults that are no fixed value. */

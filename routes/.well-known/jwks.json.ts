@@ -1,9 +1,9 @@
 /** GET /.well-known/jwks.json: the public keys, by which every other service checks tokens by itself (RFC 7517). */
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
+import { Type } from '@sinclair/typebox'
 import type { Parts } from '../../parts.ts'
 import { keysOf } from '../../plugins/keys/index.ts'
 import { errors } from '../../schemas/error-responses.ts'
-import { Type } from '../../schemas/type.ts'
 
 const Jwk = Type.Object(
   {

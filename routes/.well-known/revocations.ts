@@ -1,10 +1,10 @@
 /** GET /.well-known/revocations: the ended sessions, for services that check access tokens by themselves. */
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
+import { Type } from '@sinclair/typebox'
 import type { Parts } from '../../parts.ts'
 import { sessionsOf } from '../../plugins/sessions/index.ts'
 import { errors } from '../../schemas/error-responses.ts'
 import { fail } from '../../schemas/errors.ts'
-import { Type } from '../../schemas/type.ts'
 
 const seconds = (description: string) => Type.Integer({ description, examples: [1_795_500_000] })
 

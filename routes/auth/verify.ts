@@ -4,12 +4,12 @@
  */
 
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
+import { Type } from '@sinclair/typebox'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { sessionOf } from '../../plugins/access.ts'
 import { errors } from '../../schemas/error-responses.ts'
 import { fail } from '../../schemas/errors.ts'
 import { METHODS } from '../../schemas/http.ts'
-import { Type } from '../../schemas/type.ts'
 import { ROLE } from '../../schemas/user.ts'
 
 const header = (description: string) => Type.String({ description })

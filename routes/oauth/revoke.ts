@@ -1,9 +1,9 @@
 /** POST /oauth/revoke: ends the session of a token (RFC 7009). */
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
+import { Type } from '@sinclair/typebox'
 import { introspectionOf } from '../../plugins/introspection.ts'
 import { oauthErrors } from '../../schemas/error-responses.ts'
 import { TokenForm } from '../../schemas/introspection.ts'
-import { Type } from '../../schemas/type.ts'
 
 /** No body at all: a null would be sent as one. */
 const Nothing = Type.Unsafe<undefined>({ type: 'null', description: 'The token is not good any more' })

@@ -1,12 +1,12 @@
 /** POST /user/delete: deletes the account of the person who asks. */
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
+import { Type } from '@sinclair/typebox'
 import { sessionOf } from '../../plugins/access.ts'
 import { credentialsOf } from '../../plugins/credentials.ts'
 import { clientOf } from '../../plugins/headers.ts'
 import { sessionsOf } from '../../plugins/sessions/index.ts'
 import { errors } from '../../schemas/error-responses.ts'
 import { Password } from '../../schemas/password.ts'
-import { Type } from '../../schemas/type.ts'
 
 const Body = Type.Object({ password: Password }, { additionalProperties: false })
 

@@ -1,12 +1,12 @@
 /** POST /user/login: a name and a password for two tokens. */
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
+import { Type } from '@sinclair/typebox'
 import { credentialsOf } from '../../plugins/credentials.ts'
 import { clientOf } from '../../plugins/headers.ts'
 import { sessionsOf } from '../../plugins/sessions/index.ts'
 import { errors } from '../../schemas/error-responses.ts'
 import { Password } from '../../schemas/password.ts'
 import { TokenAnswer } from '../../schemas/tokens.ts'
-import { Type } from '../../schemas/type.ts'
 
 // Not judged any further: what no account can be called answers like what no account is called.
 const AnyName = (example: string) => Type.Optional(Type.String({ minLength: 1, maxLength: 320, examples: [example] }))

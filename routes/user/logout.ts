@@ -1,11 +1,11 @@
 /** DELETE and POST /user/logout: ends this session, the others, or all of a person. */
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
+import { Type } from '@sinclair/typebox'
 import { sessionOf } from '../../plugins/access.ts'
 import { type Scope, sessionsOf } from '../../plugins/sessions/index.ts'
 import { errors } from '../../schemas/error-responses.ts'
 import { fail } from '../../schemas/errors.ts'
 import { RefreshToken, Success } from '../../schemas/tokens.ts'
-import { Type } from '../../schemas/type.ts'
 
 const Query = Type.Object({
   scope: Type.Optional(

@@ -1,12 +1,12 @@
 /** GET and PATCH /user/me: the person of the access token. */
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
+import { Type } from '@sinclair/typebox'
 import type { Parts } from '../../parts.ts'
 import { sessionOf } from '../../plugins/access.ts'
 import { dbOf } from '../../plugins/db/index.ts'
 import { errors } from '../../schemas/error-responses.ts'
 import { fail } from '../../schemas/errors.ts'
 import { Username } from '../../schemas/identifiers.ts'
-import { Type } from '../../schemas/type.ts'
 import { User, userOf } from '../../schemas/user.ts'
 
 const Body = Type.Object({ username: Username }, { additionalProperties: false })

@@ -1,5 +1,6 @@
 /** PUT /user/password: a new password. Every older session ends, the asking one too. */
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
+import { Type } from '@sinclair/typebox'
 import type { Parts } from '../../parts.ts'
 import { sessionOf } from '../../plugins/access.ts'
 import { credentialsOf } from '../../plugins/credentials.ts'
@@ -11,7 +12,6 @@ import { fail } from '../../schemas/errors.ts'
 import { spellings } from '../../schemas/name.ts'
 import { NewPassword, Password } from '../../schemas/password.ts'
 import { TokenAnswer } from '../../schemas/tokens.ts'
-import { Type } from '../../schemas/type.ts'
 
 const route: FastifyPluginAsyncTypebox<Parts> = async (app, { config }) => {
   const credentials = credentialsOf(app)

@@ -1,9 +1,9 @@
 /** POST /user/refresh: a refresh token for two new tokens. */
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
+import { Type } from '@sinclair/typebox'
 import { sessionsOf } from '../../plugins/sessions/index.ts'
 import { errors } from '../../schemas/error-responses.ts'
 import { RefreshToken, TokenAnswer } from '../../schemas/tokens.ts'
-import { Type } from '../../schemas/type.ts'
 
 const Body = Type.Object({ refresh_token: RefreshToken }, { additionalProperties: false })
 

@@ -1,5 +1,6 @@
 /** POST /user/register: makes an account and logs it in. */
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
+import { Type } from '@sinclair/typebox'
 import type { Parts } from '../../parts.ts'
 import { dbOf } from '../../plugins/db/index.ts'
 import { clientOf } from '../../plugins/headers.ts'
@@ -11,7 +12,6 @@ import { Email, Username } from '../../schemas/identifiers.ts'
 import { spellings } from '../../schemas/name.ts'
 import { NewPassword } from '../../schemas/password.ts'
 import { TokenAnswer } from '../../schemas/tokens.ts'
-import { Type } from '../../schemas/type.ts'
 
 const route: FastifyPluginAsyncTypebox<Parts> = async (app, { config, now, newId }) => {
   const db = dbOf(app)

@@ -1,11 +1,11 @@
 /** GET /user/sessions and DELETE /user/sessions/:id: where a person is logged in. */
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
+import { Type } from '@sinclair/typebox'
 import { sessionOf } from '../../plugins/access.ts'
 import { sessionsOf } from '../../plugins/sessions/index.ts'
 import { errors } from '../../schemas/error-responses.ts'
 import { fail } from '../../schemas/errors.ts'
 import { SessionView, viewOf } from '../../schemas/session.ts'
-import { Type } from '../../schemas/type.ts'
 
 const List = Type.Object(
   { sessions: Type.Array(SessionView) },
