@@ -5,9 +5,10 @@
 import { setTimeout as pause } from 'node:timers/promises'
 import fastifyMysql, { type MySQLPromisePool } from '@fastify/mysql'
 import type { FastifyInstance } from 'fastify'
-import mysql, { type PoolConnection, type PoolOptions, type ResultSetHeader, type RowDataPacket } from 'mysql2/promise'
+import type { Pool as CallbackPool, PoolConnection, PoolOptions, ResultSetHeader, RowDataPacket } from 'mysql2'
+import mysql from 'mysql2/promise'
 import type { Engine, Statement, Types, Value } from './engine.ts'
-import { bounded, errnoOf, isConflict, isDefined, type Pool, translate } from './mysql-connections.ts'
+import { bounded, errnoOf, execute, isConflict, isDefined, type Pool, query, translate } from './mysql-connections.ts'
 import { type MysqlAddress, tlsFault, tlsOptions } from './mysql-tls.ts'
 import { spend } from './waiting.ts'
 
@@ -58,25 +59,16 @@ export async function openMysql(
     // Of one connection: the house has some thirty; the server's bound is for all together.
     maxPreparedStatements: 100,
   })
-  const pool = (app as unknown as { mysql: MySQLPromisePool }).mysql.pool
+  // The promise pool that @fastify/mysql decorates has no `connection` event, and costs each query a stack trace.
+  const { pool } = (app as unknown as { mysql: MySQLPromisePool }).mysql.pool as unknown as { pool: CallbackPool }
   const state = sessionState(options.maxWaitMs)
-  // The promise pool has no `connection` event of its own.
-  const events = (pool as unknown as { pool: NodeJS.EventEmitter }).pool
-  events.on(
-    'connection',
-    (connection: mysql.Connection & { query: (sql: string, done: (error: unknown) => void) => void }) => {
-      /* c8 ignore next 2 -- the server would have to die between its greeting and this */
-      for (const sql of state) connection.query(sql, (error) => error && connection.destroy())
-    },
-  )
+  pool.on('connection', (connection) => {
+    /* c8 ignore next 2 -- the server would have to die between its greeting and this */
+    for (const sql of state) connection.query(sql, (error) => error && connection.destroy())
+  })
   // The register's own first connection was made before the event was listened to.
-  const first = await pool.getConnection()
-  first.destroy()
-  return createEngine(
-    pool as unknown as Pool,
-    `MySQL ${address.host}:${address.port}/${address.database}`,
-    options.maxWaitMs,
-  )
+  await bounded(pool, options.maxWaitMs, async (connection) => connection.destroy())
+  return createEngine(pool, `MySQL ${host}:${port}/${database}`, options.maxWaitMs)
 }
 
 async function reach(
@@ -130,36 +122,20 @@ function sessionState(maxWaitMs: number): string[] {
 
 /** The engine over a pool; exported for what only a test can bring about. */
 export function createEngine(pool: Pool, name: string, maxWaitMs: number): Engine {
-  /** A conflict undoes the whole transaction: it is run again from its start, after a moment. */
   const repeated = <T>(work: (connection: PoolConnection) => Promise<T>) =>
-    spend(maxWaitMs, async (left) => {
-      const end = performance.now() + left
-      const once = () => bounded(pool, end - performance.now(), work)
-      for (let tries = 1; tries < TRIES; tries++) {
-        try {
-          return await once()
-        } catch (error) {
-          if (!isConflict(error)) throw error
-        }
-        await pause(Math.random() * 20 * tries)
-      }
-      return once()
-    }).catch((error) => {
-      throw translate(error)
-    })
-
+    spend(maxWaitMs, (left) => untilDone(pool, performance.now() + left, work))
   const all = <Row>(sql: string, values: Value[] = []) =>
-    repeated(async (connection) => (await connection.execute<RowDataPacket[]>(sql, values))[0] as Row[])
+    repeated((connection) => execute<RowDataPacket[]>(connection, sql, values)) as Promise<Row[]>
   return {
     types,
     name,
     all,
-    run: (sql, values = []) =>
-      repeated(async (connection) => (await connection.execute<ResultSetHeader>(sql, values))[0].affectedRows),
+    run: async (sql, values = []) =>
+      (await repeated((connection) => execute<ResultSetHeader>(connection, sql, values))).affectedRows,
     batch: (statements) => repeated((connection) => transaction(connection, statements)),
     define: (sql) =>
       repeated(async (connection) => {
-        await connection.query(sql).catch((error) => {
+        await query(connection, sql).catch((error) => {
           if (!isDefined(error)) throw error
         })
       }),
@@ -172,22 +148,34 @@ export function createEngine(pool: Pool, name: string, maxWaitMs: number): Engin
   }
 }
 
+/** Until `end`, by performance.now(). A conflict undoes the whole transaction: it is run again from its start, after a moment. */
+async function untilDone<T>(pool: Pool, end: number, work: (connection: PoolConnection) => Promise<T>): Promise<T> {
+  for (let tries = 1; ; tries++) {
+    try {
+      return await bounded(pool, end - performance.now(), work)
+    } catch (error) {
+      if (tries === TRIES || !isConflict(error)) throw translate(error)
+    }
+    await pause(Math.random() * 20 * tries)
+  }
+}
+
 async function transaction(connection: PoolConnection, statements: Statement[]): Promise<number[] | undefined> {
-  await connection.query('START TRANSACTION')
+  await query(connection, 'START TRANSACTION')
   try {
     const counts: number[] = []
     for (const { sql, values, expect } of statements) {
-      const [{ affectedRows }] = await connection.execute<ResultSetHeader>(sql, values)
+      const { affectedRows } = await execute<ResultSetHeader>(connection, sql, values)
       if (expect !== undefined && affectedRows !== expect) {
-        await connection.query('ROLLBACK')
+        await query(connection, 'ROLLBACK')
         return undefined
       }
       counts.push(affectedRows)
     }
-    await connection.query('COMMIT')
+    await query(connection, 'COMMIT')
     return counts
   } catch (error) {
-    if (errnoOf(error) > 0) await connection.query('ROLLBACK')
+    if (errnoOf(error) > 0) await query(connection, 'ROLLBACK')
     throw error
   }
 }

@@ -8,6 +8,7 @@ import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
 import { inspect } from 'node:util'
 import Fastify, { type FastifyInstance } from 'fastify'
+import type { Pool as CallbackPool, PoolConnection, QueryError } from 'mysql2'
 import mysql from 'mysql2/promise'
 import t, { type Test } from 'tap'
 import { buildApp } from '../../app.ts'
@@ -44,9 +45,17 @@ async function open(t: Test, url: string, { maxWaitMs = 2000, poolSize = 3, pati
   const app = Fastify()
   t.teardown(() => app.close())
   const engine = await openMysql(app, addressOf(url), { maxWaitMs, poolSize }, patienceMs)
-  const { pool } = (app as unknown as { mysql: { pool: mysql.Pool } }).mysql
-  return { app, engine, pool }
+  return { app, engine, pool: poolOf(app) }
 }
+
+/** The pool that the engine works on. */
+const poolOf = (app: object) => (app as { mysql: { pool: { pool: CallbackPool } } }).mysql.pool.pool
+
+/** A connection of it that is kept. */
+const taken = (pool: CallbackPool) =>
+  new Promise<PoolConnection>((resolve, reject) => {
+    pool.getConnection((error, connection) => (error ? reject(error) : resolve(connection)))
+  })
 
 /** A connection beside the engine's. */
 async function beside(t: Test, url: string): Promise<mysql.Connection> {
@@ -64,24 +73,33 @@ async function numbers(engine: Engine, rows = 2): Promise<string> {
 
 const add = (name: string, id: number) => ({ sql: `UPDATE ${name} SET n = n + 1 WHERE id = ?`, values: [id] })
 
+type Answer = (error: QueryError | null, result?: unknown) => void
+
 /** The same pool, with a note of each error number that its connections raise. */
-function watched(pool: mysql.Pool) {
+function watched(pool: CallbackPool) {
   const seen: { errnos: number[]; raised: (() => void) | undefined } = { errnos: [], raised: undefined }
-  const note = (error: { errno: number }) => {
-    seen.errnos.push(error.errno)
-    seen.raised?.()
-    throw error
-  }
-  const watch = (connection: mysql.PoolConnection) =>
+  const noting =
+    (answer: Answer): Answer =>
+    (error, result) => {
+      if (error) {
+        seen.errnos.push(error.errno!)
+        seen.raised?.()
+      }
+      answer(error, result)
+    }
+  const watch = (connection: PoolConnection) =>
     new Proxy(connection, {
       get(target, name) {
         const value = Reflect.get(target, name)
         if (typeof value !== 'function') return value
         if (name !== 'execute' && name !== 'query') return value.bind(target)
-        return (...args: unknown[]) => (Reflect.apply(value, target, args) as Promise<unknown>).catch(note)
+        return (...args: unknown[]) =>
+          Reflect.apply(value, target, [...args.slice(0, -1), noting(args.at(-1) as Answer)])
       },
     })
-  return { seen, pool: { getConnection: async () => watch(await pool.getConnection()) } as Pool }
+  const getConnection: Pool['getConnection'] = (got) =>
+    pool.getConnection((error, connection) => got(error, connection && watch(connection)))
+  return { seen, pool: { getConnection } as Pool }
 }
 
 t.test('every connection has the state that the SQL relies on, the first too', { skip }, async (t) => {
@@ -100,10 +118,10 @@ t.test('every connection has the state that the SQL relies on, the first too', {
     collation: 'utf8mb4_bin',
   }
   t.match(await engine.all(state), [wanted], 'the first one')
-  const all = [await pool.getConnection(), await pool.getConnection(), await pool.getConnection()]
+  const all = [await taken(pool), await taken(pool), await taken(pool)]
   const ids = new Set<number>()
   for (const connection of all) {
-    const [[row]] = (await connection.query(state)) as unknown as [[{ id: number }]]
+    const [[row]] = (await connection.promise().query(state)) as unknown as [[{ id: number }]]
     t.match(row, wanted)
     ids.add(row.id)
     connection.release()
@@ -147,24 +165,30 @@ t.test('a lock that takes too long is asked for again, and nothing is done twice
 })
 
 /** A pool of a test's own, whose one connection answers as it is told. */
-function fakePool(execute: (sql: string) => Promise<unknown>) {
+function fakePool(answer: (sql: string) => Promise<unknown>) {
   const calls: string[] = []
+  const told = (sql: string, done: Answer) =>
+    void answer(sql).then(
+      (result) => done(null, result),
+      (error) => done(error),
+    )
   const connection = {
-    execute: (sql: string) => {
+    execute: (sql: string, _values: unknown[], done: Answer) => {
       calls.push('execute')
-      return execute(sql)
+      told(sql, done)
     },
-    query: (sql: string) => {
+    query: (sql: string, done: Answer) => {
       calls.push(sql)
-      return sql === 'START TRANSACTION' || sql === 'ROLLBACK' ? Promise.resolve([]) : execute(sql)
+      if (sql === 'START TRANSACTION' || sql === 'ROLLBACK') done(null)
+      else told(sql, done)
     },
     release: () => calls.push('release'),
     destroy: () => calls.push('destroy'),
   }
   const pool = {
-    getConnection: async () => {
+    getConnection: (got: (error: null, connection: unknown) => void) => {
       calls.push('get')
-      return connection
+      got(null, connection)
     },
   } as unknown as Pool
   const count = (call: string) => calls.filter((one) => one === call).length
@@ -181,7 +205,7 @@ t.test('conflicts are repeated, at most five times, wherever they are raised', a
         let left = failures
         const { pool, count } = fakePool((sql) => {
           if ((sql === 'COMMIT') === (at === 'COMMIT') && left-- > 0) return raise(errno)
-          return Promise.resolve([{ affectedRows: 1 }])
+          return Promise.resolve({ affectedRows: 1 })
         })
         const batch = createEngine(pool, 'fake', 60_000).batch([{ sql: 'UPDATE', values: [] }])
         const why = `${errno} at ${at}, ${failures} times`
@@ -199,7 +223,7 @@ t.test('conflicts are repeated, at most five times, wherever they are raised', a
 t.test('statements alone are repeated too', async (t) => {
   for (const call of ['run', 'all', 'define'] as const) {
     let left = 2
-    const { pool, count } = fakePool(() => (left-- > 0 ? raise(1213) : Promise.resolve([[]])))
+    const { pool, count } = fakePool(() => (left-- > 0 ? raise(1213) : Promise.resolve([])))
     await createEngine(pool, 'fake', 60_000)[call]('SELECT 1')
     t.equal(count('get'), 3, call)
   }
@@ -252,14 +276,14 @@ t.test('an answer that does not come ends the wait and the connection', async (t
 
 t.test('a full queue and a refused connection are UNAVAILABLE', async (t) => {
   for (const error of [new Error('Queue limit reached.'), Object.assign(new Error('Too many'), { errno: 1040 })]) {
-    const pool = { getConnection: () => Promise.reject(error) } as unknown as Pool
+    const pool = { getConnection: (got: (error: Error) => void) => got(error) } as unknown as Pool
     await t.rejects(createEngine(pool, 'fake', 1000).all('SELECT 1'), UNAVAILABLE)
   }
 })
 
 t.test('a connection whose answer came too late is never used again', { skip }, async (t) => {
   const { pool } = await open(t, await mariadbUrl(t), { poolSize: 1 })
-  const engine = createEngine(pool as unknown as Pool, 'impatient', 500)
+  const engine = createEngine(pool, 'impatient', 500)
   const id = () => only(engine, 'SELECT CONNECTION_ID() AS id')
   const first = await id()
   t.equal(await id(), first, 'as long as all is well it is the same')
@@ -271,11 +295,11 @@ t.test('a connection whose answer came too late is never used again', { skip }, 
 
 t.test('a pool that is used up is waited for, and who gave up takes no connection with him', { skip }, async (t) => {
   const { pool } = await open(t, await mariadbUrl(t), { poolSize: 1 })
-  const engine = createEngine(pool as unknown as Pool, 'patient', 400)
-  const held = await pool.getConnection()
+  const engine = createEngine(pool, 'patient', 400)
+  const held = await taken(pool)
   const waiting = [engine.all('SELECT 1'), engine.run('SELECT 1'), engine.batch([])]
   for (const result of await Promise.allSettled(waiting)) t.match(result, { status: 'rejected', reason: UNAVAILABLE })
-  const patient = createEngine(pool as unknown as Pool, 'patient', 20_000).all('SELECT 1 AS one')
+  const patient = createEngine(pool, 'patient', 20_000).all('SELECT 1 AS one')
   held.release()
   t.strictSame(await patient, [{ one: 1 }])
   t.strictSame(await engine.all('SELECT 2 AS two'), [{ two: 2 }])
@@ -286,9 +310,9 @@ t.test('all the waiting of one request counts together', { skip }, async (t) => 
   const { seen, pool: spy } = watched(pool)
   let asked = 0
   const counting = {
-    getConnection: () => {
+    getConnection: (got) => {
       asked++
-      return spy.getConnection()
+      spy.getConnection(got)
     },
   } as Pool
   const engine = createEngine(counting, 'counted', 20_000)
@@ -311,12 +335,9 @@ t.test('each request has a budget of its own', { skip }, async (t) => {
   const made = await post('/user/register', { username, email: `${username}@example.com`, password: PASSWORD })
   t.equal(made.statusCode, 201)
   const { refresh_token } = made.json()
-  const { pool } = (app as unknown as { mysql: { pool: mysql.Pool } }).mysql
+  const pool = poolOf(app)
   const getConnection = pool.getConnection.bind(pool)
-  pool.getConnection = async () => {
-    await pause(500)
-    return getConnection()
-  }
+  pool.getConnection = (got) => void setTimeout(() => getConnection(got), 500)
   const refreshed = await post('/user/refresh', { refresh_token })
   t.equal(refreshed.statusCode, 503, 'more than one question of 500 ms')
   t.match(refreshed.json(), { code: 'UNAVAILABLE' })
@@ -353,7 +374,7 @@ t.test(
     const mariadb = await ownMariadb(t)
     const { engine, pool } = await open(t, await mariadb.databaseUrl(), { maxWaitMs: 300 })
     const name = await numbers(engine)
-    const patient = createEngine(pool as unknown as Pool, 'patient', 20_000)
+    const patient = createEngine(pool, 'patient', 20_000)
     const everything = () =>
       Promise.allSettled([
         ...Array.from({ length: 8 }, () => engine.run(`UPDATE ${name} SET n = n`)),

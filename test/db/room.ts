@@ -17,7 +17,7 @@ export const T0 = 1_700_000_000_000
 export const SECOND = 1000
 export const DAY = 86_400 * SECOND
 
-type MysqlApp = { mysql: { pool: Parameters<typeof createEngine>[0] } }
+type MysqlApp = { mysql: { pool: { pool: Parameters<typeof createEngine>[0] } } }
 
 /** Settings for a test's app on this database. */
 export const configOf = (url: string, settings: Record<string, string> = {}) =>
@@ -47,7 +47,7 @@ export async function openRoom(t: Test, url: string, settings: Record<string, st
   const engine =
     address.kind === 'sqlite'
       ? openSqlite(address.file, { maxWaitMs: 60_000, exclusive: false })
-      : createEngine((app as unknown as MysqlApp).mysql.pool, 'MySQL', 60_000)
+      : createEngine((app as unknown as MysqlApp).mysql.pool.pool, 'MySQL', 60_000)
   let closing: Promise<void> | undefined
   const close = () => {
     closing ??= engine.close().then(() => app.close())
