@@ -10,7 +10,7 @@ import type { Account } from '../schemas/user.ts'
 import type { Bearer } from './access.ts'
 import { type Db, dbOf } from './db/index.ts'
 import { type Limits, limitsOf } from './limits.ts'
-import { type Passwords, passwordsOf } from './passwords/index.ts'
+import { type Passwords, type Place, passwordsOf } from './passwords/index.ts'
 import { type Sessions, sessionsOf } from './sessions/index.ts'
 
 /** How often a deed is judged anew because its account was changed in between: a hash that a login beside it renewed. */
@@ -23,32 +23,38 @@ interface Needs {
   sessions: Sessions
 }
 
+/** Who gives a password: the address, and the request's place in the queue. */
+interface Asker {
+  ip: string
+  place: Place
+}
+
 /** Does something with an account whose password was right. Gives undefined where the account was changed since. */
 type Deed<T> = (account: Account, renewed: string | undefined) => Promise<T | undefined>
 
 function createCredentials({ db, limits, passwords, sessions }: Needs) {
-  async function verify(account: Account | undefined, name: Name, password: string, ip: string) {
+  async function verify(account: Account | undefined, name: Name, password: string, { ip, place }: Asker) {
     return limits.guess({ name: comparable(name), ip }, async (turn) => {
-      const { ok, renewed } = await passwords.verify(password, account?.passwordHash ?? null, turn)
+      const { ok, renewed } = await passwords.verify(password, account?.passwordHash ?? null, turn, place)
       return { ok: ok && account !== undefined && !account.disabled, renewed }
     })
   }
 
   return {
     /** Does `deed` with the account of this name and password. Throws INVALID_CREDENTIALS, RATE_LIMITED, OVERLOADED. */
-    asAnyone: <T>(name: Name, password: string, ip: string, deed: Deed<T>) =>
+    asAnyone: <T>(name: Name, password: string, asker: Asker, deed: Deed<T>) =>
       untilDone(async () => {
         const account = await db.users.byName(name)
-        const { ok, renewed } = await verify(account, name, password, ip)
+        const { ok, renewed } = await verify(account, name, password, asker)
         if (!account || !ok) return fail('INVALID_CREDENTIALS')
         return deed(account, renewed)
       }),
 
     /** Does `deed` with the account of a session, whose password is asked for again. Throws WRONG_PASSWORD, RATE_LIMITED, OVERLOADED. */
-    asOneself: <T>({ id }: Bearer, password: string, ip: string, deed: Deed<T>) =>
+    asOneself: <T>({ id }: Bearer, password: string, asker: Asker, deed: Deed<T>) =>
       untilDone(async () => {
         const { account } = (await sessions.live(id)) ?? fail('INVALID_TOKEN')
-        const { ok, renewed } = await verify(account, { email: account.email }, password, ip)
+        const { ok, renewed } = await verify(account, { email: account.email }, password, asker)
         if (!ok) fail('WRONG_PASSWORD')
         return deed(account, renewed)
       }),

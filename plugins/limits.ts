@@ -122,7 +122,7 @@ function createLimits({ now }: Pick<Parts, 'now'>) {
 type Verify<T> = (turn: () => Promise<void>) => Promise<T>
 
 /** An IPv4 address, or the /64 of an IPv6 one: a single customer has all of it. */
-function networkOf(ip: string): string {
+export function networkOf(ip: string): string {
   const mapped = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/i.exec(ip)?.[1]
   if (mapped !== undefined || isIP(ip) !== 6) return mapped ?? ip
   const [head = '', tail = ''] = ip.split('%')[0]!.split('::') as [string, string?]

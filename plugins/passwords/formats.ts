@@ -6,32 +6,12 @@
 import { createHmac, timingSafeEqual } from 'node:crypto'
 // Imported whole, since a test records the calls of `hashSync`: that is how it sees that a decoy was really hashed.
 import bcrypt from 'bcrypt'
+import { isCurrent, parse, type Stored } from './stored.ts'
 
 export interface Checked {
   ok: boolean
   /** What to store instead: the password was right, and the stored hash of another form or cost. */
   renewed?: string
-}
-
-interface Stored {
-  keyed: boolean
-  cost: number
-  salt: string
-  digest: string
-}
-
-const CURRENT = /^\$bcrypt-sha256\$v=2,t=2b,r=(\d{1,2})\$([./A-Za-z0-9]{22})\$([./A-Za-z0-9]{31})$/
-const PLAIN = /^\$2[aby]\$(\d\d)\$([./A-Za-z0-9]{22})([./A-Za-z0-9]{31})$/
-
-/** Below 4 bcrypt does not go. One hash at 18 takes some 14 s; one at 31 would hold a thread for more than a day. */
-const COSTS = { least: 4, most: 18 }
-
-function parse(stored: string): Stored | undefined {
-  const current = CURRENT.exec(stored)
-  const [, digits, salt, digest] = current ?? PLAIN.exec(stored) ?? []
-  if (!salt || !digest) return undefined
-  const cost = Number(digits)
-  return cost < COSTS.least || cost > COSTS.most ? undefined : { keyed: current !== null, cost, salt, digest }
 }
 
 /**
@@ -59,7 +39,7 @@ export function hashPassword(password: string, cost: number): string {
 export function checkPassword(password: string, stored: string | null, cost: number): Checked {
   const parts = parse(stored ?? '')
   const ok = parts !== undefined && timingSafeEqual(Buffer.from(digestOf(password, parts)), Buffer.from(parts.digest))
-  if (parts?.keyed && parts.cost === cost) return { ok }
+  if (isCurrent(parts, cost)) return { ok }
   const fresh = hashPassword(password, cost)
   return ok ? { ok, renewed: fresh } : { ok }
 }

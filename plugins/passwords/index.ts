@@ -1,12 +1,31 @@
 /**
  * The password room: hash and verify at the cost in force, and judge a new password. Both hashing calls wait in one
- * queue; `turn` is called when the wait is over and may still call the job off.
+ * queue; `turn` is called when the wait is over and may still call the job off. A route that states `hashes` is given a
+ * place in that queue.
  */
-import type { FastifyInstance } from 'fastify'
+import type { FastifyInstance, FastifyReply, FastifyRequest, onRequestAsyncHookHandler } from 'fastify'
 import fp from 'fastify-plugin'
 import type { Parts } from '../../parts.ts'
+import { fail } from '../../schemas/errors.ts'
+import { clientOf } from '../headers.ts'
+import { networkOf } from '../limits.ts'
 import { isCommon } from './policy.ts'
-import { createQueue, type Turn } from './queue.ts'
+import { createQueue, type Place, type Turn } from './queue.ts'
+
+export type { Place } from './queue.ts'
+
+declare module 'fastify' {
+  interface FastifyContextConfig {
+    /** How many hashes an answer costs where all goes well. It is refused at its head where they would wait too long. */
+    hashes?: number
+    /** `late`: it is refused when the first hash is asked for, after all else was judged. */
+    admission?: 'late'
+  }
+  interface FastifyRequest {
+    /** Set by a hook where the route states `hashes`. */
+    place: Place | null
+  }
+}
 
 type Settings = Pick<Parts['config'], 'BCRYPT_COST' | 'HASH_CONCURRENCY' | 'HASH_MAX_WAIT_MS'>
 
@@ -17,10 +36,13 @@ export function createPasswords({ config }: { config: Settings }) {
     cost: config.BCRYPT_COST,
   })
   return {
-    hash: (password: string, turn?: Turn) => queue.run({ kind: 'hash', password }, turn),
-    /** With `null`, for an account that is not there, it takes its time all the same. */
-    verify: (password: string, stored: string | null, turn?: Turn) =>
-      queue.run({ kind: 'check', password, stored }, turn),
+    /** Throws OVERLOADED where the wait would be too long and the place is not taken yet, or the thread dies; UNAVAILABLE after the end. */
+    hash: (password: string, turn?: Turn, place?: Place) => queue.run({ kind: 'hash', password }, turn, place),
+    /** With `null`, for an account that is not there, it takes its time all the same. Throws as `hash`. */
+    verify: (password: string, stored: string | null, turn?: Turn, place?: Place) =>
+      queue.run({ kind: 'check', password, stored }, turn, place),
+    /** A place for so many hashes of somebody in this network, not taken yet. */
+    place: queue.place,
     isCommon,
     close: queue.close,
   }
@@ -29,10 +51,34 @@ export function createPasswords({ config }: { config: Settings }) {
 export type Passwords = ReturnType<typeof createPasswords>
 export const passwordsOf = (app: FastifyInstance) => app.getDecorator<Passwords>('passwords')
 
+/** The place of a request whose route states `hashes`. */
+/* c8 ignore next 2 -- the hook has given it one; were it not so, nothing would be hashed */
+export const placeOf = (request: FastifyRequest): Place => request.place ?? fail('INTERNAL')
+
+/**
+ * Decides before the body is read and anything is looked up: what is refused costs next to nothing. The place is left
+ * when the answer is out, or the client gone: Node says both by `close`.
+ */
+function createAdmission(placeFor: Passwords['place']) {
+  return async (request: FastifyRequest, reply: FastifyReply): Promise<void> => {
+    const { hashes, admission } = request.routeOptions.config
+    const place = placeFor(networkOf(clientOf(request).ip), hashes)
+    request.place = place
+    reply.raw.once('close', place.leave)
+    if (admission !== 'late') place.take()
+  }
+}
+
 export default fp<Parts>(
   async (app, { config }) => {
     const passwords = createPasswords({ config })
     app.decorate('passwords', passwords)
+    app.decorateRequest('place', null)
+    const admit = createAdmission(passwords.place) as onRequestAsyncHookHandler
+    // On these routes alone, and behind the gate: hooks of a route come after those of the app.
+    app.addHook('onRoute', (route) => {
+      if (route.config?.hashes) route.onRequest = [admit, ...[route.onRequest ?? []].flat()]
+    })
     // Fastify calls this after the requests in flight were answered: it stops the server first.
     app.addHook('onClose', passwords.close)
   },

@@ -1,12 +1,16 @@
 /**
  * Where hashes wait and run. Hashing is the physical limit of a login, so there is one queue with a few threads of its
- * own, and a job that would wait too long is refused at once, instead of being answered when nobody listens any more.
+ * own, and who would wait too long is refused at once, instead of being answered when nobody listens any more.
+ * Who is admitted holds a place: from then on it counts, whether its job has come to the queue yet or not.
  */
-import { Worker } from 'node:worker_threads'
-import { fail } from '../../schemas/errors.ts'
-import type { Answer, Job, Message } from './worker.ts'
+import { Failure, fail } from '../../schemas/errors.ts'
+import { createLine } from './line.ts'
+import { createAverages, createLoad } from './load.ts'
+import { createPool } from './pool.ts'
+import { costsOf } from './stored.ts'
+import type { Answer, Job } from './worker.ts'
 
-/** Called when the job's place has come and before anything is hashed. What it throws ends the job. */
+/** Called when the job's turn has come and before anything is hashed. What it throws ends the job. */
 export type Turn = () => Promise<void>
 
 interface Options {
@@ -14,125 +18,122 @@ interface Options {
   maxWaitMs: number
   cost: number
   clock?: () => number
+  keepMs?: number
 }
 
-/** How much one measured hash counts in the average: enough to follow a change of load within some ten hashes. */
-const WEIGHT = 0.1
+/**
+ * A network may have so many times the wait that is still free: 4/5 of all alone, 4/9 where two want it, and there is
+ * always room for one more (Choudhury and Hahne, Dynamic queue length thresholds for shared-memory packet switches, 1998).
+ */
+const SHARE = 4
 
-/** Until something was measured: one core makes 18.8 hashes a second at cost 10, and each step of cost doubles the work. */
-const guess = (cost: number): number => 53 * 2 ** (cost - 10)
+/** How long a place is kept for a job that does not come: long enough for a body and a lookup, and no longer than that. */
+const KEEP_MS = 2000
 
-export function createQueue({ workers, maxWaitMs, cost, clock = () => performance.now() }: Options) {
+/** What ends the work for a client that has gone away: nobody reads it, and it is no fault of the service. */
+const gone = () => new Failure('BAD_REQUEST')
+
+export function createQueue({ workers, maxWaitMs, cost, clock = () => performance.now(), keepMs = KEEP_MS }: Options) {
   const pool = createPool()
-  const waiting: (() => void)[] = []
-  let running = 0
-  let average = guess(cost)
+  const averages = createAverages(cost)
+  const load = createLoad(averages)
+  const line = createLine(workers)
+  let admitted = 0
   let ending: Promise<void> | undefined
 
-  function admit(): void {
+  function admit(network: string | undefined): number {
     if (ending) fail('UNAVAILABLE')
-    const wait = ((waiting.length + running) / workers) * average
-    if (wait > maxWaitMs) fail('OVERLOADED', { retryAfter: Math.ceil(wait / 1000) })
+    const wait = load.total() / workers
+    const own = load.of(network) / workers
+    if (own > SHARE * (maxWaitMs - wait)) fail('OVERLOADED', { retryAfter: Math.ceil(wait / 1000) })
+    return ++admitted
   }
 
-  async function enter(): Promise<void> {
-    if (running < workers) running++
-    else await new Promise<void>((resolve) => waiting.push(resolve))
+  async function hash<J extends Job>(job: J, costs: number[], turn?: Turn): Promise<Answer<J>> {
+    // The turn counts: it holds the thread as well.
+    const begun = clock()
+    await turn?.()
+    const answer = await pool.ask({ ...job, cost })
+    averages.learn(costs, clock() - begun)
+    return answer as Answer<J>
   }
 
-  /** Hands the place to whoever waits longest; a newcomer cannot slip in between, since `running` stays as it is. */
-  function leave(): void {
-    const next = waiting.shift()
-    if (next) next()
-    else running--
-  }
+  /** A place that is not taken yet, for so many hashes of somebody in this network; of the command line where it is undefined. */
+  function place(network?: string, hashes = 1) {
+    /** By which it was admitted, as long as it is. */
+    let number: number | undefined
+    /** The costs of the hashes to come and of those that run. */
+    let ahead: number[] = []
+    let hashing = false
+    let left = false
+    let timer: NodeJS.Timeout | undefined
 
-  async function run<J extends Job>(job: J, turn?: Turn): Promise<Answer<J>> {
-    admit()
-    await enter()
-    try {
-      // The turn counts: it holds the place as well.
-      const begun = clock()
-      await turn?.()
-      const answer = await pool.ask({ ...job, cost })
-      average += (clock() - begun - average) * WEIGHT
-      return answer as Answer<J>
-    } finally {
-      leave()
+    function expect(costs: number[]): void {
+      load.remove(network, ahead)
+      load.add(network, costs)
+      ahead = costs
+    }
+
+    function forget(): void {
+      number = undefined
+      expect([])
+    }
+
+    /** Takes it, where it is not. Throws OVERLOADED where the wait is too long, UNAVAILABLE after the end. */
+    function take(): number {
+      if (left) throw gone()
+      if (number !== undefined) return number
+      number = admit(network)
+      // Before a stored hash was read, its cost is not known.
+      expect(Array(hashes).fill(cost))
+      timer = setTimeout(forget, keepMs).unref()
+      return number
+    }
+
+    return {
+      take,
+
+      /** Runs one job, taking the place where it is not. Throws as `take`; OVERLOADED where the thread dies; what `turn` throws. */
+      async run<J extends Job>(job: J, turn?: Turn): Promise<Answer<J>> {
+        const own = take()
+        clearTimeout(timer)
+        const costs = costsOf(job, cost)
+        expect([...costs, ...ahead.slice(1)])
+        await line.enter(own)
+        hashing = true
+        try {
+          return await hash(job, costs, turn)
+        } finally {
+          hashing = false
+          expect(left ? [] : ahead.slice(costs.length))
+          line.leave()
+        }
+      },
+
+      /** Gives it up for good. A job that waits is not run; one that runs is finished. */
+      leave(): void {
+        left = true
+        clearTimeout(timer)
+        if (number !== undefined) line.withdraw(number, gone())
+        if (!hashing) expect([])
+      },
     }
   }
 
-  /** Takes every place: the last one comes free when all that was admitted is finished. */
-  async function end(): Promise<void> {
-    await Promise.all(Array.from({ length: workers }, enter))
-    await pool.close()
-  }
-
   return {
-    run,
+    place,
+    run: <J extends Job>(job: J, turn?: Turn, on: Place = place()) => on.run(job, turn),
+
+    /** Admits nobody any more, and ends the threads when all that was admitted is finished. */
     close(): Promise<void> {
-      ending ??= end()
+      ending ??= line.close().then(pool.close)
       return ending
     },
   }
 }
 
-interface Thread {
-  worker: Worker
-  busy: boolean
-  /** Takes the answer, or nothing where the thread is gone. */
-  settle?: (answer?: unknown) => void
-  cause?: unknown
-}
-
-/** As many threads as were ever asked at the same time; the queue bounds them. */
-function createPool() {
-  const threads = new Set<Thread>()
-
-  function start(): Thread {
-    const worker = new Worker(new URL('./worker.js', import.meta.url))
-    const thread: Thread = { worker, busy: false }
-    worker.on('message', (answer) => thread.settle?.(answer))
-    worker.on('error', (cause) => {
-      thread.cause = cause
-    })
-    // A thread counts until its exit, which follows an error: so there are never more of them than places.
-    worker.on('exit', () => {
-      threads.delete(thread)
-      thread.settle?.()
-    })
-    threads.add(thread)
-    return thread
-  }
-
-  /** A thread keeps the process alive while it is asked, and only then. */
-  async function ask(message: Message): Promise<unknown> {
-    const thread = [...threads].find(({ busy }) => !busy) ?? start()
-    thread.busy = true
-    thread.worker.ref()
-    try {
-      const answer = await new Promise((resolve) => {
-        thread.settle = resolve
-        thread.worker.postMessage(message)
-      })
-      return answer ?? fail('OVERLOADED', { cause: thread.cause })
-    } finally {
-      thread.worker.unref()
-      thread.busy = false
-    }
-  }
-
-  async function close(): Promise<void> {
-    await Promise.all([...threads].map(({ worker }) => farewell(worker)))
-  }
-
-  return { ask, close }
-}
-
-function farewell(worker: Worker): Promise<void> {
-  return new Promise((resolve) => {
-    worker.ref()
-    worker.once('exit', () => resolve())
-    worker.postMessage(null)
-  })
+export interface Place {
+  take(): number
+  run<J extends Job>(job: J, turn?: Turn): Promise<Answer<J>>
+  leave(): void
 }

@@ -1,4 +1,8 @@
-/** The thread that hashes: one job at a time, in the order in which they come, until it is told to close. */
+/**
+ * The thread that hashes: one job at a time, in the order in which they come, until it is told to close. Everything else
+ * that the process does goes before it.
+ */
+import { constants, setPriority } from 'node:os'
 import { parentPort } from 'node:worker_threads'
 import { type Checked, checkPassword, hashPassword } from './formats.ts'
 
@@ -9,6 +13,10 @@ export type Answer<J extends Job> = J extends { kind: 'hash' } ? string : Checke
 
 /** `null` asks the thread to end by itself, which lets it report its coverage; a terminated one cannot. */
 export type Message = (Job & { cost: number }) | null
+
+// Linux alone takes 0 for the thread that calls, see setpriority(2); elsewhere it is the whole process.
+/* c8 ignore next -- one side of it on each system */
+if (process.platform === 'linux') setPriority(0, constants.priority.PRIORITY_LOW)
 
 const port = parentPort!
 

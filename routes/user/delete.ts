@@ -4,6 +4,7 @@ import { Type } from '@sinclair/typebox'
 import { sessionOf } from '../../plugins/access.ts'
 import { credentialsOf } from '../../plugins/credentials.ts'
 import { clientOf } from '../../plugins/headers.ts'
+import { placeOf } from '../../plugins/passwords/index.ts'
 import { sessionsOf } from '../../plugins/sessions/index.ts'
 import { errors } from '../../schemas/error-responses.ts'
 import { Password } from '../../schemas/password.ts'
@@ -17,7 +18,7 @@ const route: FastifyPluginAsyncTypebox = async (app) => {
   app.route({
     method: 'POST',
     url: '/delete',
-    config: { access: 'session', limit: 'guesses' },
+    config: { access: 'session', limit: 'guesses', hashes: 1 },
     schema: {
       operationId: 'deleteAccount',
       summary: 'Delete the account',
@@ -31,8 +32,10 @@ const route: FastifyPluginAsyncTypebox = async (app) => {
     },
     handler: async (request, reply) => {
       const session = sessionOf(request)
-      const { ip } = clientOf(request)
-      await credentials.asOneself(session, request.body.password, ip, (account) => sessions.remove(account, session.id))
+      const asker = { ip: clientOf(request).ip, place: placeOf(request) }
+      await credentials.asOneself(session, request.body.password, asker, (account) =>
+        sessions.remove(account, session.id),
+      )
       return reply.code(204).send(null)
     },
   })

@@ -3,6 +3,7 @@ import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from '@sinclair/typebox'
 import { credentialsOf } from '../../plugins/credentials.ts'
 import { clientOf } from '../../plugins/headers.ts'
+import { placeOf } from '../../plugins/passwords/index.ts'
 import { sessionsOf } from '../../plugins/sessions/index.ts'
 import { errors } from '../../schemas/error-responses.ts'
 import { Password } from '../../schemas/password.ts'
@@ -27,7 +28,7 @@ const route: FastifyPluginAsyncTypebox = async (app) => {
   app.route({
     method: 'POST',
     url: '/login',
-    config: { access: 'public', limit: 'guesses' },
+    config: { access: 'public', limit: 'guesses', hashes: 1 },
     schema: {
       operationId: 'login',
       summary: 'Log in',
@@ -40,7 +41,8 @@ const route: FastifyPluginAsyncTypebox = async (app) => {
       const { email, username = '', password } = request.body
       const name = email === undefined ? { username } : { email }
       const client = clientOf(request)
-      const answer = await credentials.asAnyone(name, password, client.ip, (account, renewed) =>
+      const asker = { ip: client.ip, place: placeOf(request) }
+      const answer = await credentials.asAnyone(name, password, asker, (account, renewed) =>
         sessions.open(account, renewed, client),
       )
       return reply.code(200).send(answer)

@@ -5,7 +5,7 @@ import type { Parts } from '../../parts.ts'
 import { sessionOf } from '../../plugins/access.ts'
 import { credentialsOf } from '../../plugins/credentials.ts'
 import { clientOf } from '../../plugins/headers.ts'
-import { passwordsOf } from '../../plugins/passwords/index.ts'
+import { passwordsOf, placeOf } from '../../plugins/passwords/index.ts'
 import { sessionsOf } from '../../plugins/sessions/index.ts'
 import { errors } from '../../schemas/error-responses.ts'
 import { fail } from '../../schemas/errors.ts'
@@ -25,7 +25,7 @@ const route: FastifyPluginAsyncTypebox<Parts> = async (app, { config }) => {
   app.route({
     method: 'PUT',
     url: '/password',
-    config: { access: 'session', limit: 'guesses' },
+    config: { access: 'session', limit: 'guesses', hashes: 2 },
     schema: {
       operationId: 'changePassword',
       summary: 'Change the password',
@@ -42,10 +42,13 @@ const route: FastifyPluginAsyncTypebox<Parts> = async (app, { config }) => {
       const { current_password, new_password } = request.body
       const session = sessionOf(request)
       const client = clientOf(request)
-      const answer = await credentials.asOneself(session, current_password, client.ip, async (account) => {
+      const place = placeOf(request)
+      const asker = { ip: client.ip, place }
+      const answer = await credentials.asOneself(session, current_password, asker, async (account) => {
         if (await passwords.isCommon(new_password, spellings(account.email, account.username)))
           fail('PASSWORD_TOO_COMMON')
-        return sessions.replace(account, session.id, await passwords.hash(new_password), client)
+        const passwordHash = await passwords.hash(new_password, undefined, place)
+        return sessions.replace(account, session.id, passwordHash, client)
       })
       return reply.code(200).send(answer)
     },

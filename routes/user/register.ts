@@ -4,7 +4,7 @@ import { Type } from '@sinclair/typebox'
 import type { Parts } from '../../parts.ts'
 import { dbOf } from '../../plugins/db/index.ts'
 import { clientOf } from '../../plugins/headers.ts'
-import { passwordsOf } from '../../plugins/passwords/index.ts'
+import { passwordsOf, placeOf } from '../../plugins/passwords/index.ts'
 import { sessionsOf } from '../../plugins/sessions/index.ts'
 import { errors } from '../../schemas/error-responses.ts'
 import { fail } from '../../schemas/errors.ts'
@@ -25,7 +25,7 @@ const route: FastifyPluginAsyncTypebox<Parts> = async (app, { config, now, newId
   app.route({
     method: 'POST',
     url: '/register',
-    config: { access: 'public', limit: 'none' },
+    config: { access: 'public', limit: 'none', hashes: 1, admission: 'late' },
     schema: {
       operationId: 'register',
       summary: 'Register',
@@ -46,7 +46,7 @@ const route: FastifyPluginAsyncTypebox<Parts> = async (app, { config, now, newId
       if (await passwords.isCommon(password, spellings(email, username))) fail('PASSWORD_TOO_COMMON')
       await refuseTaken()
       // Asked again when its turn comes: what was taken meanwhile costs no hash.
-      const passwordHash = await passwords.hash(password, refuseTaken)
+      const passwordHash = await passwords.hash(password, refuseTaken, placeOf(request))
       const time = now()
       const account = { id: newId(), username, email, emailVerified: false, roles: [], passwordHash, disabled: false }
       const answer = await sessions.register({ ...account, createdAt: time, updatedAt: time }, clientOf(request))
