@@ -64,7 +64,8 @@ export function createQueue({ workers, maxWaitMs, cost, clock = () => performanc
     let number: number | undefined
     /** The costs of the hashes to come and of those that run. */
     let ahead: number[] = []
-    let hashing = false
+    /** The costs of those that run. */
+    let running: number[] = []
     let left = false
     let timer: NodeJS.Timeout | undefined
 
@@ -100,11 +101,11 @@ export function createQueue({ workers, maxWaitMs, cost, clock = () => performanc
         const costs = costsOf(job, cost)
         expect([...costs, ...ahead.slice(1)])
         await line.enter(own)
-        hashing = true
+        running = costs
         try {
           return await hash(job, costs, turn)
         } finally {
-          hashing = false
+          running = []
           expect(left ? [] : ahead.slice(costs.length))
           line.leave()
         }
@@ -115,7 +116,7 @@ export function createQueue({ workers, maxWaitMs, cost, clock = () => performanc
         left = true
         clearTimeout(timer)
         if (number !== undefined) line.withdraw(number, gone())
-        if (!hashing) expect([])
+        expect(running)
       },
     }
   }

@@ -1,5 +1,7 @@
 /** The queue in front of the hash threads, the threads, and the room around both. */
 import { execFileSync } from 'node:child_process'
+import { readdirSync, readFileSync } from 'node:fs'
+import { setImmediate } from 'node:timers/promises'
 import type { Worker } from 'node:worker_threads'
 import Fastify from 'fastify'
 import t from 'tap'
@@ -9,6 +11,8 @@ import { createQueue, type Turn } from '../../../plugins/passwords/queue.ts'
 
 const HASH = { kind: 'hash', password: 'correct horse' } as const
 const NO_LIMIT = 600_000
+/** In form alone: nothing is compared with it. */
+const PLAIN_12 = `$2b$12$${'a'.repeat(53)}`
 
 /** A turn that waits until the test lets it pass, or throws in it. */
 function gate() {
@@ -161,6 +165,126 @@ t.test('a thread that dies costs its own job alone', async (t) => {
   t.equal(living(threads), 0)
 })
 
+/** By which the system's scheduler puts off each thread of this process: proc_pid_stat(5), field 19. */
+const niceOfThreads = () =>
+  readdirSync('/proc/self/task').map((id) => {
+    const stat = readFileSync(`/proc/self/task/${id}/stat`, 'latin1')
+    return Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[16])
+  })
+
+t.test(
+  'what hashes has the lowest priority, and nothing else has',
+  { skip: process.platform !== 'linux' },
+  async (t) => {
+    const before = niceOfThreads()
+    const queue = createQueue({ workers: 2, maxWaitMs: NO_LIMIT, cost: 4 })
+    await Promise.all([queue.run(HASH), queue.run(HASH)])
+    const lowest = niceOfThreads().filter((nice) => nice === 19)
+    t.equal(lowest.length, before.filter((nice) => nice === 19).length + 2)
+    t.equal(niceOfThreads()[0], before[0], 'the first is the main thread')
+    await queue.close()
+  },
+)
+
+/** By which each hash takes what is guessed at cost 10. */
+function steadyClock() {
+  let now = 0
+  return () => {
+    now += 53
+    return now
+  }
+}
+
+t.test('a place counts from when it is taken, for all its hashes, until they are done or it is left', async (t) => {
+  const queue = createQueue({ workers: 1, maxWaitMs: 100, cost: 10, clock: steadyClock() })
+  const refused = { code: 'OVERLOADED' }
+  const [two, one, late] = [queue.place('a', 2), queue.place('b', 1), queue.place('c', 1)]
+  two.take()
+  two.take()
+  t.throws(() => one.take(), refused, '2 × 53 ms')
+  await two.run(HASH, async () => void t.throws(() => one.take(), refused, 'a hash that runs counts too'))
+  t.doesNotThrow(() => one.take(), 'one of the two is done')
+  t.throws(() => late.take(), refused)
+  await t.rejects(late.run(HASH), refused)
+  one.leave()
+  one.leave()
+  t.doesNotThrow(() => late.take())
+  t.throws(() => one.take(), { code: 'BAD_REQUEST' }, 'it was left for good')
+  two.leave()
+  late.leave()
+  t.doesNotThrow(() => queue.place('d', 1).take())
+  await queue.close()
+})
+
+t.test('the order is that of admission, for a second hash too', async (t) => {
+  const queue = createQueue({ workers: 1, maxWaitMs: NO_LIMIT, cost: 4 })
+  const order: string[] = []
+  const [first, second, third] = [queue.place('a', 2), queue.place('b', 1), queue.place('c', 1)]
+  for (const place of [first, second, third]) place.take()
+  const held = gate()
+  const busy = first.run(HASH, held.turn)
+  const note = (name: string) => async () => void order.push(name)
+  const others = [third.run(HASH, note('third')), second.run(HASH, note('second'))]
+  const again = busy.then(() => order.push('first'))
+  held.open()
+  await busy
+  // The thread has gone on to the next by now.
+  const more = first.run(HASH, note('first again'))
+  const last = queue.run(HASH, note('last'))
+  await Promise.all([...others, again, more, last])
+  t.strictSame(order, ['first', 'second', 'first again', 'third', 'last'])
+  await queue.close()
+})
+
+t.test('a place whose job does not come is given away, and the job is judged anew', async (t) => {
+  const queue = createQueue({ workers: 1, maxWaitMs: 1, cost: 10, keepMs: 1 })
+  const [slow, quick] = [queue.place('a', 1), queue.place('b', 1)]
+  slow.take()
+  const held = gate()
+  const admitted = async () => {
+    for (;;) {
+      const hash = quick.run(HASH, held.turn)
+      if (await Promise.race([hash.catch(() => false), held.entered.then(() => true)])) return hash
+      await setImmediate()
+    }
+  }
+  const running = admitted()
+  await held.entered
+  await t.rejects(slow.run(HASH), { code: 'OVERLOADED' })
+  held.open()
+  await running
+  t.ok(await slow.run(HASH))
+  await queue.close()
+})
+
+t.test('a stored hash of another cost counts as what it costs', async (t) => {
+  const queue = createQueue({ workers: 1, maxWaitMs: 200, cost: 10, clock: steadyClock() })
+  const held = gate()
+  const busy = queue.run({ ...HASH, kind: 'check', stored: PLAIN_12 }, held.turn)
+  await t.rejects(queue.run(HASH), { code: 'OVERLOADED' }, '212 ms and 53')
+  held.refuse(new Error('not needed'))
+  await t.rejects(busy, { message: 'not needed' })
+  const others = [queue.run(HASH), queue.run(HASH), queue.run(HASH)]
+  t.equal((await Promise.all(others)).length, 3, '159 ms')
+  await queue.close()
+})
+
+t.test('who leaves while its hash runs is finished, and nobody else loses anything', async (t) => {
+  const queue = createQueue({ workers: 1, maxWaitMs: 60, cost: 10, clock: steadyClock() })
+  const place = queue.place('a', 2)
+  const held = gate()
+  const running = place.run(HASH, held.turn)
+  await held.entered
+  place.leave()
+  const next = queue.run(HASH)
+  await t.rejects(queue.run(HASH), { code: 'OVERLOADED' }, 'the one that runs counts, the other does not any more')
+  held.open()
+  t.ok(await running)
+  await t.rejects(place.run(HASH), { code: 'BAD_REQUEST' })
+  t.ok(await next)
+  await queue.close()
+})
+
 t.test('close finishes what was admitted, admits nothing more, and ends the threads', async (t) => {
   const threads = watchThreads(t)
   const queue = createQueue({ workers: 2, maxWaitMs: NO_LIMIT, cost: 4 })
@@ -177,6 +301,22 @@ t.test('close finishes what was admitted, admits nothing more, and ends the thre
   await closed
   t.equal(living(threads), 0)
   t.equal(queue.close(), closed, 'a second close is the first')
+})
+
+t.test('who was admitted before the end is served, unless the job comes when the threads are gone', async (t) => {
+  const queue = createQueue({ workers: 1, maxWaitMs: NO_LIMIT, cost: 4 })
+  const [busy, waiting, late] = [queue.place('a', 1), queue.place('b', 1), queue.place('c', 1)]
+  for (const place of [busy, waiting, late]) place.take()
+  const held = gate()
+  const first = busy.run(HASH, held.turn)
+  const closed = queue.close()
+  const second = waiting.run(HASH)
+  held.open()
+  t.ok(await first)
+  t.ok(await second)
+  await closed
+  await t.rejects(late.run(HASH), { code: 'UNAVAILABLE' })
+  late.leave()
 })
 
 t.test('a queue that was never used closes', async (t) => {
