@@ -41,7 +41,7 @@ function move(from: string, to: string): void {
 export function neverLoaded(): string[] {
   const seen = Object.keys(JSON.parse(readFileSync(REPORT, 'utf8'))).map((path) => relative('.', path))
   return readdirSync('dist', { recursive: true, encoding: 'utf8' })
-    .filter((path) => path.endsWith('.js') && !path.startsWith('test'))
+    .filter((path) => path.endsWith('.js') && !/^(test|bench)\//.test(path))
     .filter((path) => !hasTypesAlone(join('dist', path)))
     .map((path) => path.replace(/\.js$/, '.ts'))
     .filter((path) => !seen.includes(path))

@@ -1,0 +1,103 @@
+/** Processes of the benchmark: services, and those that put load on them. */
+import { type ChildProcess, fork, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { closeSync, openSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { setTimeout as pause } from 'node:timers/promises'
+import { freePort, killWithUs } from '../test/mariadb.ts'
+import { ROOT } from './tools.ts'
+
+const READY_WITHIN_MS = 60_000
+const STOPPED_WITHIN_MS = 15_000
+
+export interface Service {
+  origin: string
+  port: number
+  pid: number
+  /** Milliseconds from the start of the process to its first answer. */
+  startedIn: number
+  stop(): Promise<void>
+}
+
+/** Starts a compiled program that listens on PORT, and waits until `path` is answered. What it prints goes to a file in `folder`. */
+export async function startService(
+  program: string,
+  path: string,
+  folder: string,
+  env: NodeJS.ProcessEnv = {},
+): Promise<Service> {
+  const port = await freePort()
+  const log = join(folder, `${port}.log`)
+  const output = openSync(log, 'a')
+  const begun = performance.now()
+  const child = spawn(process.execPath, [join(ROOT, 'dist', program)], {
+    cwd: folder,
+    env: { ...process.env, NODE_ENV: 'production', PORT: String(port), ...env },
+    stdio: ['ignore', output, output],
+  })
+  closeSync(output)
+  killWithUs(child)
+  const origin = `http://127.0.0.1:${port}`
+  while (!(await answers(origin + path))) {
+    if (child.exitCode !== null || performance.now() - begun > READY_WITHIN_MS)
+      throw new Error(`${program} did not start:\n${readFileSync(log, 'utf8')}`)
+    await pause(2)
+  }
+  return { origin, port, pid: child.pid!, startedIn: performance.now() - begun, stop: () => stop(child) }
+}
+
+/** Any answer is one. */
+const answers = (url: string) =>
+  fetch(url).then(
+    async (answer) => {
+      await answer.arrayBuffer()
+      return answer.status < 500
+    },
+    () => false,
+  )
+
+async function stop(child: ChildProcess): Promise<void> {
+  if (child.exitCode !== null || child.signalCode !== null) return
+  const ended = once(child, 'exit')
+  child.kill('SIGTERM')
+  const timer = setTimeout(() => child.kill('SIGKILL'), STOPPED_WITHIN_MS)
+  await ended
+  clearTimeout(timer)
+}
+
+/**
+ * Runs one of bench/load/ with this load, and gives what it found. `begun` is called when its measured time begins.
+ * Throws where it ends without.
+ */
+export async function runLoad<Result>(program: string, load: object, begun: () => void = () => {}): Promise<Result> {
+  const child = fork(join(ROOT, 'dist/bench/load', `${program}.js`))
+  killWithUs(child)
+  child.send(load)
+  return new Promise((resolve, reject) => {
+    child.on('message', (message) => (message === 'begun' ? begun() : resolve(message as Result)))
+    child.once('exit', () => reject(new Error(`The load ${program} ended without a result.`)))
+  })
+}
+
+/** Seconds of CPU that the process has used with all its threads; undefined where the system has no /proc. */
+export function cpuOf(pid: number): number | undefined {
+  // After the name, which may hold anything: the state is field 3, utime and stime are 14 and 15.
+  const fields = read(`/proc/${pid}/stat`)?.split(') ').at(-1)?.split(' ')
+  return fields && (Number(fields[11]) + Number(fields[12])) / TICKS
+}
+/** Of the kernel's clock a second, on every Linux that Node.js runs on. */
+const TICKS = 100
+
+/** Resident memory in MB; undefined where the system has no /proc. */
+export function memoryOf(pid: number): number | undefined {
+  const kilobytes = /^VmRSS:\s+(\d+)/m.exec(read(`/proc/${pid}/status`) ?? '')?.[1]
+  return kilobytes === undefined ? undefined : Number(kilobytes) / 1000
+}
+
+function read(file: string): string | undefined {
+  try {
+    return readFileSync(file, 'utf8')
+  } catch {
+    return undefined
+  }
+}

@@ -1,0 +1,82 @@
+/** The command line of the benchmark. */
+import { parseArgs } from 'node:util'
+import type { Scenario, Settings } from './bench.ts'
+
+export interface Options extends Settings {
+  scenarios: Scenario[]
+  publish: boolean
+  help: boolean
+}
+
+/** What stands wrong on the command line, as a sentence. */
+export class UsageError extends Error {}
+
+const DEFAULTS = { duration: '5', rounds: '3', people: '10000000' }
+
+/** Reads the arguments. Throws UsageError. */
+export function readOptions(args: string[], all: Scenario[]): Options {
+  const { values, positionals } = parse(args)
+  const scenarios = positionals.map((name) => named(name, all))
+  if (values.publish && scenarios.length > 0)
+    throw new UsageError(
+      '--publish writes the figures of docs/performance.md: it goes with all scenarios, so name none.',
+    )
+  return {
+    scenarios: scenarios.length > 0 ? scenarios : all,
+    seconds: whole('duration', values.duration, 1, 600),
+    rounds: whole('rounds', values.rounds, 1, 100),
+    people: whole('people', values.people, 1000, 10_000_000),
+    publish: values.publish,
+    help: values.help,
+  }
+}
+
+function parse(args: string[]) {
+  try {
+    return parseArgs({
+      args,
+      allowPositionals: true,
+      options: {
+        duration: { type: 'string', default: DEFAULTS.duration },
+        rounds: { type: 'string', default: DEFAULTS.rounds },
+        people: { type: 'string', default: DEFAULTS.people },
+        publish: { type: 'boolean', default: false },
+        help: { type: 'boolean', short: 'h', default: false },
+      },
+    })
+  } catch (error) {
+    // What follows its first sentence is advice for another case.
+    throw new UsageError(`${(error as Error).message.split(/\. |\n/)[0]}.`)
+  }
+}
+
+function named(name: string, all: Scenario[]): Scenario {
+  const scenario = all.find((one) => one.name === name)
+  if (!scenario)
+    throw new UsageError(`There is no scenario ${name}. There are ${all.map((one) => one.name).join(', ')}.`)
+  return scenario
+}
+
+function whole(name: string, text: string, least: number, most: number): number {
+  const value = Number(text)
+  if (!Number.isInteger(value) || value < least || value > most)
+    throw new UsageError(`--${name} is ${text}; it must be a whole number from ${least} to ${most}.`)
+  return value
+}
+
+export function usage(all: Scenario[]): string {
+  return `Usage: npm run bench -- [scenario …] [options]
+
+Measures the built service on this machine beside bare Fastify and a plain Express service, and prints a table.
+
+Options:
+  --duration SECONDS   of one measurement at the least (${DEFAULTS.duration})
+  --rounds N           of each measurement, one service after the other (${DEFAULTS.rounds})
+  --people N           the most people in sizes (${DEFAULTS.people})
+  --publish            also writes docs/performance.md and its charts
+  --help
+
+Scenarios (all, if none is named):
+${all.map(({ name, about }) => `  ${name.padEnd(11)}${about}`).join('\n')}
+`
+}

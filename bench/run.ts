@@ -1,0 +1,95 @@
+/**
+ * The benchmark: `npm run bench`, or `npm run bench -- verify --duration 5`. It runs scenario after scenario against the
+ * built service, prints a table and writes bench/results/latest.json.
+ */
+import { mkdirSync, writeFileSync } from 'node:fs'
+import { availableParallelism, cpus, totalmem } from 'node:os'
+import { join } from 'node:path'
+import { VERSION } from '../version.ts'
+import { createBench, type Scenario, type Settings } from './bench.ts'
+import { type Options, readOptions, UsageError, usage } from './options.ts'
+import { figuresOf, linesOf, type Report, tableOf } from './report.ts'
+import { overload } from './scenarios/overload.ts'
+import { login, register } from './scenarios/passwords.ts'
+import { refresh } from './scenarios/refresh.ts'
+import { me, verify } from './scenarios/requests.ts'
+import { stormScenario } from './scenarios/storm.ts'
+import { installTools, ROOT } from './tools.ts'
+
+const SCENARIOS: Scenario[] = [verify, me, login, refresh, register, stormScenario, overload]
+const RESULTS = join(ROOT, 'bench/results')
+
+try {
+  const options = readOptions(process.argv.slice(2), SCENARIOS)
+  if (options.help) process.stdout.write(usage(SCENARIOS))
+  else await main(options)
+} catch (error) {
+  console.error(error instanceof UsageError ? `${error.message} See --help.` : error)
+  process.exitCode = 1
+}
+
+async function main(options: Options): Promise<void> {
+  installTools()
+  const values = new Map<string, number[]>()
+  await measure(options, (figure, value) => values.set(figure, [...(values.get(figure) ?? []), value]))
+  const report: Report = { about: about(options), figures: figuresOf(values) }
+  mkdirSync(RESULTS, { recursive: true })
+  writeFileSync(join(RESULTS, 'latest.json'), `${JSON.stringify(report, null, 2)}\n`)
+  console.log(
+    `\n${tableOf(linesOf(report.figures))}\n\nAll figures, with their least and most: bench/results/latest.json`,
+  )
+}
+
+/** Runs the scenarios one after the other. Ctrl-C ends them in order. */
+async function measure(options: Options, record: (figure: string, value: number) => void): Promise<void> {
+  const progress = createProgress(options)
+  const bench = createBench(options, record, progress.say)
+  const interrupted = () => void bench.close().finally(() => process.exit(130))
+  process.once('SIGINT', interrupted).once('SIGTERM', interrupted)
+  try {
+    for (const scenario of options.scenarios) {
+      progress.begin(scenario)
+      await scenario.run(bench)
+      await bench.stopAll()
+    }
+  } finally {
+    await bench.close()
+  }
+}
+
+/** A line a step: what is measured, and about how long all will take from here. */
+function createProgress({ scenarios, ...settings }: Options) {
+  let current = scenarios[0]!
+  let begun = performance.now()
+  const left = () => {
+    const later = scenarios.slice(scenarios.indexOf(current) + 1)
+    const rest = Math.max(0, current.estimate(settings) - (performance.now() - begun) / 1000)
+    return later.reduce((sum, scenario) => sum + scenario.estimate(settings), rest)
+  }
+  return {
+    begin(scenario: Scenario): void {
+      current = scenario
+      begun = performance.now()
+      this.say(scenario.about)
+    },
+    say: (text: string): void => console.log(`${clock(left())} left  ${current.name}: ${text}`),
+  }
+}
+
+function clock(seconds: number): string {
+  return `${String(Math.floor(seconds / 60)).padStart(2)}:${String(Math.floor(seconds % 60)).padStart(2, '0')}`
+}
+
+function about({ seconds, rounds }: Settings): Report['about'] {
+  return {
+    latchkey: VERSION,
+    measured: new Date().toISOString().slice(0, 10),
+    node: process.versions.node,
+    processor: cpus()[0]?.model ?? 'unknown',
+    cores: availableParallelism(),
+    memory: `${Math.round(totalmem() / 2 ** 30)} GB`,
+    system: `${process.platform} ${process.arch}`,
+    seconds,
+    rounds,
+  }
+}

@@ -1,0 +1,38 @@
+/** `overload`: ten times more logins a second than the cores can hash, however slowly they are answered. */
+import { type Bench, expectStatuses, type Scenario } from '../bench.ts'
+import { login, PEOPLE, someOf } from '../people.ts'
+
+const TIMES = 10
+/** What is asked before the queue is full is answered sooner than all that follows. */
+const WARM_UP = 3
+
+async function measure(bench: Bench, key: string, service: Awaited<ReturnType<Bench['latchkey']>>, limit: number) {
+  const requests = someOf(PEOPLE, PEOPLE / 2).map(login)
+  const options = { seconds: bench.seconds * 2, warmUp: WARM_UP }
+  const { answers, seconds } = await bench.arrivals(service, limit * TIMES, requests, options)
+  expectStatuses(`overload/${key}`, { answers, seconds }, [200, 503])
+  const [ok, refused] = [answers[200], answers[503]]
+  bench.record(`overload/${key}/rate`, (ok?.count ?? 0) / seconds)
+  bench.record(`overload/${key}/slowest`, Math.max(ok?.max ?? 0, refused?.max ?? 0))
+  bench.record(`overload/${key}/p99`, ok?.p99 ?? 0)
+  bench.record(`overload/${key}/refused/rate`, (refused?.count ?? 0) / seconds)
+  bench.record(`overload/${key}/refused/p99`, refused?.p99 ?? 0)
+}
+
+export const overload: Scenario = {
+  name: 'overload',
+  about: 'ten times more logins a second than possible: what is answered, and how soon the rest is refused',
+  estimate: ({ seconds, rounds }) => 10 + rounds * 3 * (2 * seconds + 5),
+  async run(bench) {
+    const services = new Map<string, Awaited<ReturnType<Bench['latchkey']>>>()
+    for (const engine of bench.engines) services.set(engine, await bench.latchkey(await bench.database(engine)))
+    for (let round = 1; round <= bench.rounds; round++) {
+      bench.say(`round ${round} of ${bench.rounds}: hashes alone`)
+      const limit = await bench.hashes('overload/hashes', bench.seconds * 2)
+      for (const [key, service] of services) {
+        bench.say(`round ${round} of ${bench.rounds}: ${key}`)
+        await measure(bench, key, service, limit)
+      }
+    }
+  },
+}

@@ -1,0 +1,25 @@
+/** `refresh`: chains of refresh tokens, one a connection; beside them logins, which people would need without. */
+import type { Bench, Scenario } from '../bench.ts'
+import { login, PEOPLE, post, someOf } from '../people.ts'
+
+export const CONNECTIONS = 32
+
+export const refresh: Scenario = {
+  name: 'refresh',
+  about: 'POST /user/refresh, REFRESH_GRACE=0, 32 connections, each with a chain of tokens of its own',
+  estimate: ({ seconds, rounds }) => 10 + rounds * 2 * (2 * seconds + 6),
+  async run(bench) {
+    const services = new Map<string, Awaited<ReturnType<Bench['latchkey']>>>()
+    for (const engine of bench.engines)
+      services.set(engine, await bench.latchkey(await bench.database(engine), { REFRESH_GRACE: '0' }))
+    for (let round = 1; round <= bench.rounds; round++)
+      for (const [engine, service] of services) {
+        bench.say(`round ${round} of ${bench.rounds}: ${engine}`)
+        const sessions = await bench.logIn(service, CONNECTIONS)
+        const requests = sessions.map(({ refresh_token }) => post('/user/refresh', { refresh_token }))
+        await bench.load(`refresh/${engine}`, service, { connections: CONNECTIONS, mode: 'refresh', requests })
+        const logins = someOf(PEOPLE, PEOPLE / 2).map(login)
+        await bench.load(`refresh/${engine}/logins`, service, { connections: 32, mode: 'cycle', requests: logins })
+      }
+  },
+}

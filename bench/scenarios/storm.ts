@@ -1,0 +1,49 @@
+/** `storm`: people who log in without end, and what others feel of it who only send their token. */
+import { type Bench, expectStatuses, type Scenario } from '../bench.ts'
+import { memoryOf, type Service } from '../children.ts'
+import type { Measured } from '../load/recorder.ts'
+import { get, login, PEOPLE, someOf } from '../people.ts'
+
+const CLIENTS = 64
+const PROBES_A_SECOND = 100
+const TOKENS = 20
+
+async function probe(bench: Bench, name: string, service: Service, tokens: string[]): Promise<void> {
+  const requests = tokens.flatMap((token) => [get('/auth/verify', token), get('/user/me', token)])
+  const measured = await bench.arrivals(service, PROBES_A_SECOND, requests, { seconds: bench.seconds * 2 })
+  expectStatuses(name, measured, [200, 204])
+  const all = Object.values(measured.answers)
+  // Express answers the half with 204: its p99 is the worse of the two.
+  bench.record(`${name}/p50`, Math.max(...all.map(({ p50 }) => p50)))
+  bench.record(`${name}/p99`, Math.max(...all.map(({ p99 }) => p99)))
+}
+
+async function storm(bench: Bench, name: string, service: Service, during: Promise<void>): Promise<Measured> {
+  const requests = someOf(PEOPLE, PEOPLE / 2).map(login)
+  const seconds = bench.seconds * 2
+  const load = { connections: CLIENTS, mode: 'cycle' as const, requests, seconds }
+  const [measured] = await Promise.all([bench.load(`${name}/logins`, service, load, [200, 503]), during])
+  return measured
+}
+
+export const stormScenario: Scenario = {
+  name: 'storm',
+  about: '64 clients log in without end; GET /auth/verify and /user/me beside them at 100 a second',
+  estimate: ({ seconds, rounds }) => 10 + rounds * 3 * (4 * seconds + 4),
+  async run(bench) {
+    const services: Record<string, Service> = {}
+    for (const engine of bench.engines) services[engine] = await bench.latchkey(await bench.database(engine))
+    services.express = await bench.express()
+    const tokens: Record<string, string[]> = {}
+    for (const [key, service] of Object.entries(services))
+      tokens[key] = (await bench.logIn(service, TOKENS)).map(({ access_token }) => access_token)
+    for (let round = 1; round <= bench.rounds; round++)
+      for (const [key, service] of Object.entries(services)) {
+        bench.say(`round ${round} of ${bench.rounds}: ${key}, calm, then storm`)
+        await probe(bench, `storm/${key}/calm`, service, tokens[key]!)
+        await storm(bench, `storm/${key}`, service, probe(bench, `storm/${key}/probe`, service, tokens[key]!))
+        const memory = memoryOf(service.pid)
+        if (memory !== undefined) bench.record(`storm/${key}/memory`, memory)
+      }
+  },
+}

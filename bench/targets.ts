@@ -1,0 +1,57 @@
+/** The rows of the table: which figure stands beside which, and what must be reached. Issue and docs speak of these. */
+
+export interface Row {
+  scenario: string
+  label: string
+  /** What stands in the table. */
+  figure: string
+  unit: 'a second' | 'ms' | 'MB' | 'µs'
+  /** What it is divided by. */
+  over?: { label: string; figure: string }
+  /** Of the ratio where there is one, else of the figure. */
+  target?: { least: number } | { most: number }
+}
+
+const rate = (scenario: string, label: string, service: string, over?: Row['over'], target?: Row['target']): Row => ({
+  ...{ scenario, label, figure: `${scenario}/${service}/rate`, unit: 'a second' },
+  ...(over && { over }),
+  ...(target && { target }),
+})
+const overRate = (label: string, figure: string) => ({ label, figure: `${figure}/rate` })
+const milliseconds = (scenario: string, label: string, figure: string, most?: number): Row => ({
+  ...{ scenario, label, figure: `${scenario}/${figure}`, unit: 'ms' },
+  ...(most !== undefined && { target: { most } }),
+})
+
+const BARE = (scenario: string) => overRate('bare Fastify', `${scenario}/fastify`)
+const EXPRESS = (scenario: string) => overRate('Express', `${scenario}/express`)
+const HASHES = (scenario: string) => overRate('hashes alone', `${scenario}/hashes`)
+const ENGINES = [
+  ['SQLite', 'sqlite'],
+  ['MariaDB', 'mariadb'],
+] as const
+
+export const ROWS: Row[] = [
+  rate('verify', 'GET /auth/verify', 'sqlite', BARE('verify'), { least: 0.85 }),
+  rate('verify', 'GET /auth/verify', 'sqlite', EXPRESS('verify'), { least: 10 }),
+  rate('me', 'GET /user/me, SQLite', 'sqlite', BARE('me'), { least: 0.65 }),
+  rate('me', 'GET /user/me, MariaDB', 'mariadb', BARE('me'), { least: 0.35 }),
+  rate('me', 'GET /user/me, SQLite', 'sqlite', EXPRESS('me')),
+  ...ENGINES.map(([name, key]) => rate('login', `Logins, ${name}`, key, HASHES('login'), { least: 0.97 })),
+  rate('login', 'Logins, Express in memory', 'express', HASHES('login')),
+  ...ENGINES.map(([name, key]) => rate('register', `Registrations, ${name}`, key, HASHES('register'))),
+  ...ENGINES.map(([name, key]) =>
+    rate('refresh', `Refreshes, ${name}`, key, overRate('logins', `refresh/${key}/logins`), { least: 50 }),
+  ),
+  ...ENGINES.flatMap(([name, key]) => [
+    milliseconds('storm', `GET while 64 clients log in, ${name}: p99`, `${key}/probe/p99`, 5),
+    milliseconds('storm', `GET without them, ${name}: p99`, `${key}/calm/p99`),
+  ]),
+  milliseconds('storm', 'GET while 64 clients log in, Express: p99', 'express/probe/p99'),
+  milliseconds('storm', 'GET without them, Express: p99', 'express/calm/p99'),
+  ...ENGINES.flatMap(([name, key]): Row[] => [
+    rate('overload', `Logins at ten times the limit, ${name}`, key, HASHES('overload'), { least: 0.95 }),
+    milliseconds('overload', `The slowest answer, ${name}`, `${key}/slowest`, 2500),
+    milliseconds('overload', `A refusal (503), ${name}: p99`, `${key}/refused/p99`, 20),
+  ]),
+]
