@@ -15,7 +15,7 @@ async function rounds(bench: Bench, name: string, services: Record<string, Servi
     for (const [key, service] of Object.entries(services)) {
       bench.say(`round ${round} of ${bench.rounds}: ${key}`)
       const options = { connections: CONNECTIONS, mode: 'cycle' as const, requests: load(key) as never, seconds }
-      await bench.load(`${name}/${key}`, service, options, name === 'register' ? [201] : [200])
+      await bench.load(`${name}/${key}`, service, options, [name === 'register' ? 201 : 200, 503])
     }
   }
 }
