@@ -22,7 +22,7 @@ export const accountOf = (row: AccountRow): Account => ({
   username: row.username,
   email: row.email,
   emailVerified: row.email_verified === 1,
-  roles: row.roles.split(' ').filter(Boolean),
+  roles: row.roles === '' ? [] : row.roles.split(' '),
   passwordHash: row.password_hash,
   disabled: row.disabled_at !== null,
   createdAt: row.user_created_at,

@@ -26,6 +26,8 @@ export interface Engine {
   /** For people: which database this is, without its password. */
   name: string
   all<Row>(sql: string, values?: Value[]): Promise<Row[]>
+  /** The first row, at less cost than a list of one. */
+  first<Row>(sql: string, values: Value[]): Promise<Row | undefined>
   /** Runs one statement and gives the number of rows it matched. Throws UniqueViolation. */
   run(sql: string, values?: Value[]): Promise<number>
   /**

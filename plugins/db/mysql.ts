@@ -130,6 +130,7 @@ export function createEngine(pool: Pool, name: string, maxWaitMs: number): Engin
     types,
     name,
     all,
+    first: async <Row>(sql: string, values: Value[]) => (await all<Row>(sql, values))[0],
     run: async (sql, values = []) =>
       (await repeated((connection) => execute<ResultSetHeader>(connection, sql, values))).affectedRows,
     batch: (statements) => repeated((connection) => transaction(connection, statements)),

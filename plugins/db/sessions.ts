@@ -69,7 +69,7 @@ const ENDED = 'SELECT id, until, ended_at AS endedAt FROM sessions'
 
 export function createSessionsTable(engine: Engine) {
   async function state(condition: string, value: string): Promise<SessionState | undefined> {
-    const [row] = await engine.all<StateRow>(
+    const row = await engine.first<StateRow>(
       `SELECT ${COLUMNS}, ${ACCOUNT_COLUMNS} FROM sessions s LEFT JOIN users u ON u.id = s.user_id WHERE ${condition} = ?`,
       [value],
     )

@@ -16,6 +16,8 @@ export interface Connection {
 export interface Prepared {
   run(values: Value[]): { changes: number }
   all(values: Value[]): unknown[]
+  /** The first row, which may have members beside its columns. For reading alone: libsql does not reset it after an error. */
+  get(values: Value[]): unknown
 }
 
 type Fault = 'unique' | 'busy' | 'away' | 'other'
@@ -76,6 +78,7 @@ function fromNode(database: DatabaseSync): Connection {
         run: (values) => ({ changes: Number(statement.run(...values).changes) }),
         // Node's rows have no prototype; those of the other engines are plain objects.
         all: (values) => statement.all(...values).map((row) => ({ ...row })),
+        get: (values) => statement.get(...values),
       }
     },
     close: () => database.close(),

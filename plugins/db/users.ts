@@ -15,7 +15,7 @@ export type Taken = 'EMAIL_TAKEN' | 'USERNAME_TAKEN'
 export function createUsers(engine: Engine, maxSessions: number) {
   async function one(condition: string, value: string | undefined): Promise<Account | undefined> {
     if (value === undefined) return undefined
-    const [row] = await engine.all<AccountRow>(`SELECT ${ACCOUNT_COLUMNS} FROM users u WHERE u.${condition} = ?`, [
+    const row = await engine.first<AccountRow>(`SELECT ${ACCOUNT_COLUMNS} FROM users u WHERE u.${condition} = ?`, [
       value,
     ])
     return row && accountOf(row)
