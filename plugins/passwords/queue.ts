@@ -18,22 +18,31 @@ interface Options {
   maxWaitMs: number
   cost: number
   clock?: () => number
-  keepMs?: number
+  slackMs?: number
 }
 
 /**
- * A network may have so many times the wait that is still free: 4/5 of all alone, 4/9 where two want it, and there is
+ * A network may have so many times the wait that is still free: 9/10 of all alone, 9/19 where two want it, and there is
  * always room for one more (Choudhury and Hahne, Dynamic queue length thresholds for shared-memory packet switches, 1998).
  */
-const SHARE = 4
+const SHARE = 9
 
-/** How long a place is kept for a job that does not come: long enough for a body and a lookup, and no longer than that. */
-const KEEP_MS = 2000
+/**
+ * How much longer than HASH_MAX_WAIT_MS a place is kept before its first hash begins. Then either the machine has become
+ * slower since it was taken, or the job does not come: a body that is never sent must not keep others out.
+ */
+const SLACK_MS = 300
 
 /** What ends the work for a client that has gone away: nobody reads it, and it is no fault of the service. */
 const gone = () => new Failure('BAD_REQUEST')
 
-export function createQueue({ workers, maxWaitMs, cost, clock = () => performance.now(), keepMs = KEEP_MS }: Options) {
+export function createQueue({
+  workers,
+  maxWaitMs,
+  cost,
+  clock = () => performance.now(),
+  slackMs = SLACK_MS,
+}: Options) {
   const pool = createPool()
   const averages = createAverages(cost)
   const load = createLoad(averages)
@@ -41,11 +50,13 @@ export function createQueue({ workers, maxWaitMs, cost, clock = () => performanc
   let admitted = 0
   let ending: Promise<void> | undefined
 
+  const overloaded = () => new Failure('OVERLOADED', { retryAfter: Math.ceil(load.total() / workers / 1000) })
+
   function admit(network: string | undefined): number {
     if (ending) fail('UNAVAILABLE')
     const wait = load.total() / workers
     const own = load.of(network) / workers
-    if (own > SHARE * (maxWaitMs - wait)) fail('OVERLOADED', { retryAfter: Math.ceil(wait / 1000) })
+    if (own > SHARE * (maxWaitMs - wait)) throw overloaded()
     return ++admitted
   }
 
@@ -58,7 +69,7 @@ export function createQueue({ workers, maxWaitMs, cost, clock = () => performanc
     return answer as Answer<J>
   }
 
-  /** A place that is not taken yet, for so many hashes of somebody in this network; of the command line where it is undefined. */
+  /** A place that is not taken yet, for so many hashes of somebody in this network. Without one nobody waits for an answer, and no share or time is set. */
   function place(network?: string, hashes = 1) {
     /** By which it was admitted, as long as it is. */
     let number: number | undefined
@@ -75,7 +86,8 @@ export function createQueue({ workers, maxWaitMs, cost, clock = () => performanc
       ahead = costs
     }
 
-    function forget(): void {
+    function expire(): void {
+      line.withdraw(number!, overloaded())
       number = undefined
       expect([])
     }
@@ -87,7 +99,7 @@ export function createQueue({ workers, maxWaitMs, cost, clock = () => performanc
       number = admit(network)
       // Before a stored hash was read, its cost is not known.
       expect(Array(hashes).fill(cost))
-      timer = setTimeout(forget, keepMs).unref()
+      if (network !== undefined) timer = setTimeout(expire, maxWaitMs + slackMs)
       return number
     }
 
@@ -97,10 +109,10 @@ export function createQueue({ workers, maxWaitMs, cost, clock = () => performanc
       /** Runs one job, taking the place where it is not. Throws as `take`; OVERLOADED where the thread dies; what `turn` throws. */
       async run<J extends Job>(job: J, turn?: Turn): Promise<Answer<J>> {
         const own = take()
-        clearTimeout(timer)
         const costs = costsOf(job, cost)
         expect([...costs, ...ahead.slice(1)])
         await line.enter(own)
+        clearTimeout(timer)
         running = costs
         try {
           return await hash(job, costs, turn)

@@ -237,7 +237,7 @@ t.test('the order is that of admission, for a second hash too', async (t) => {
 })
 
 t.test('a place whose job does not come is given away, and the job is judged anew', async (t) => {
-  const queue = createQueue({ workers: 1, maxWaitMs: 1, cost: 10, keepMs: 1 })
+  const queue = createQueue({ workers: 1, maxWaitMs: 1, cost: 10, slackMs: 0 })
   const [slow, quick] = [queue.place('a', 1), queue.place('b', 1)]
   slow.take()
   const held = gate()
@@ -254,6 +254,17 @@ t.test('a place whose job does not come is given away, and the job is judged ane
   held.open()
   await running
   t.ok(await slow.run(HASH))
+  await queue.close()
+})
+
+t.test('a job that waits longer than was expected is refused then', async (t) => {
+  const queue = createQueue({ workers: 1, maxWaitMs: 60, cost: 10, slackMs: 0 })
+  const held = gate()
+  const busy = queue.run(HASH, held.turn)
+  await t.rejects(queue.place('a').run(HASH), { code: 'OVERLOADED', particulars: { retryAfter: 1 } })
+  held.open()
+  t.ok(await busy, 'one that has its thread is not')
+  t.ok(await queue.run(HASH), 'and its place is free')
   await queue.close()
 })
 
