@@ -20,6 +20,7 @@ interface Route {
   access: string
   limit: string
   statuses: string[]
+  hashes: boolean
   /** The route file that states it, without its ending; undefined for what comes from a package. */
   file: string | undefined
 }
@@ -36,6 +37,7 @@ function routeOf({ method, url, config, schema }: RouteOptions, file: string | u
     access: config?.access ?? '-',
     limit: config?.limit ?? '-',
     statuses,
+    hashes: config?.hashes !== undefined,
     file,
   }
 }
@@ -123,7 +125,7 @@ t.test('each route says what it is', async (t) => {
   const { app, routes } = await watchStart(t)
   const document = (await app.anon.get('/docs/json')).body
   const ids: string[] = []
-  for (const { method, url, access, limit, file } of routes) {
+  for (const { method, url, access, limit, hashes, file } of routes) {
     // By other methods /auth/verify is the same as by GET: test/routes/auth/verify.test.ts.
     if (file === undefined || method === 'HEAD' || method === 'OTHERS') continue
     const path = url.replace(/:(\w+)/g, '{$1}')
@@ -137,6 +139,7 @@ t.test('each route says what it is', async (t) => {
     if (access === 'service')
       t.strictSame([security, codes(401)], [[{ basic: [] }], ['UNAUTHENTICATED', 'INVALID_CREDENTIALS']])
     t.equal(codes(429).includes('RATE_LIMITED'), limit === 'guesses')
+    t.equal(codes(503).includes('OVERLOADED'), hashes)
   }
   t.equal(new Set(ids).size, ids.length, 'no operationId twice')
 })
