@@ -1,6 +1,6 @@
 /**
- * What makes functions of schemas, each at its first use: a start compiles none, and loads neither ajv nor
- * fast-json-stringify. No lone surrogate, no NUL, nothing coerced, nothing stripped; every fault is told.
+ * What makes functions of schemas, each at its first use: a start compiles none, and ajv and fast-json-stringify are
+ * loaded after the first answer. No lone surrogate, no NUL, nothing coerced, nothing stripped; every fault is told.
  */
 import { createRequire } from 'node:module'
 import type { ErrorObject } from 'ajv'
@@ -48,8 +48,17 @@ function faultsOf(errors: ErrorObject[], part: string | undefined): Fault[] {
   return errors.filter(({ schemaPath }) => !schemaPath.includes('/oneOf/')).map((error) => faultOf(error, part))
 }
 
+const loadAjv = () => require('ajv') as typeof import('ajv')
+const loadSerializers = () => require('fast-json-stringify') as typeof import('fast-json-stringify')
+
+/** Loads what compiles, which takes most of the time of the first use. */
+export function warmUp(): void {
+  loadAjv()
+  loadSerializers()
+}
+
 function createAjv() {
-  const { Ajv } = require('ajv') as typeof import('ajv')
+  const { Ajv } = loadAjv()
   return new Ajv({
     allErrors: true,
     coerceTypes: false,
@@ -86,7 +95,7 @@ function buildValidator(): FastifySchemaCompiler<object> {
 
 function buildSerializer(): FastifySerializerCompiler<object> {
   return ({ schema }) => {
-    const serializer = lazy(() => (require('fast-json-stringify') as typeof import('fast-json-stringify'))(schema))
+    const serializer = lazy(() => loadSerializers()(schema))
     return (value: unknown) => serializer()(value)
   }
 }

@@ -7,6 +7,7 @@ import type { FastifyContextConfig, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 import { fail } from '../../schemas/errors.ts'
 import { announcesBody } from '../headers.ts'
+import { warmUp } from './compilers.ts'
 import { parseForm } from './form.ts'
 import { parseJson } from './json.ts'
 
@@ -56,6 +57,8 @@ async function demandBody({ body }: FastifyRequest): Promise<void> {
 
 export default fp(
   async (app) => {
+    // After the first answer, mostly to an orchestrator that asks whether it is ready; else the first person would wait.
+    app.server.once('request', () => setImmediate(warmUp))
     // A body where none is taken is refused with GET and HEAD too.
     for (const method of ['GET', 'HEAD']) app.addHttpMethod(method, { hasBody: true, overrideExisting: true })
     app.removeAllContentTypeParsers()
