@@ -7,7 +7,8 @@ import { setTimeout as pause } from 'node:timers/promises'
 import { promisify } from 'node:util'
 import { cpus } from '../config.ts'
 import { createDatabase, type Mariadb, startMariadb } from '../test/mariadb.ts'
-import { find } from '../test/programs.ts'
+import { startNginx } from '../test/nginx.ts'
+import { find, type Program } from '../test/programs.ts'
 import { cpuOf, runLoad, type Service, startService } from './children.ts'
 import type { HashLoad } from './load/hashes.ts'
 import type { ClosedLoad, Measured, OpenLoad, Request } from './load/recorder.ts'
@@ -29,6 +30,8 @@ export interface Scenario {
   name: string
   /** For --help: one line. */
   about: string
+  /** Programs without which it is left out. */
+  needs?: Program[]
   /** About how long it takes, in seconds. */
   estimate(settings: Settings): number
   run(bench: Bench): Promise<void>
@@ -58,6 +61,7 @@ export function createBench(
   const services = new Set<Service>()
   let mariadb: Promise<Mariadb> | undefined
   let made = 0
+  const endings: (() => unknown)[] = []
 
   function started(service: Service): Service {
     services.add(service)
@@ -100,6 +104,9 @@ export function createBench(
           BCRYPT_COST: String(COST),
         }),
       ),
+
+    /** nginx as it is shipped, in front of the instances on these ports. */
+    nginx: (ports: number[]) => startNginx({ teardown: (ending: () => unknown) => void endings.push(ending) }, ports),
 
     /** Logs in that many different people, at random out of `people`, and gives their tokens. */
     async logIn({ origin }: Service, count: number, people = PEOPLE): Promise<Tokens[]> {
@@ -157,6 +164,7 @@ export function createBench(
 
     /** Stops the services that a scenario started. */
     async stopAll(): Promise<void> {
+      for (const ending of endings.splice(0)) await ending()
       for (const service of services) await service.stop()
       services.clear()
     },

@@ -5,18 +5,22 @@
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { availableParallelism, cpus, totalmem } from 'node:os'
 import { join } from 'node:path'
+import { find } from '../test/programs.ts'
 import { VERSION } from '../version.ts'
 import { createBench, type Scenario, type Settings } from './bench.ts'
 import { type Options, readOptions, UsageError, usage } from './options.ts'
 import { figuresOf, linesOf, type Report, tableOf } from './report.ts'
+import { instances } from './scenarios/instances.ts'
 import { overload } from './scenarios/overload.ts'
 import { login, register } from './scenarios/passwords.ts'
 import { refresh } from './scenarios/refresh.ts'
 import { me, verify } from './scenarios/requests.ts'
+import { sizes } from './scenarios/sizes.ts'
+import { start } from './scenarios/start.ts'
 import { stormScenario } from './scenarios/storm.ts'
 import { installTools, ROOT } from './tools.ts'
 
-const SCENARIOS: Scenario[] = [verify, me, login, refresh, register, stormScenario, overload]
+const SCENARIOS: Scenario[] = [verify, me, login, refresh, register, stormScenario, overload, instances, start, sizes]
 const RESULTS = join(ROOT, 'bench/results')
 
 try {
@@ -49,6 +53,11 @@ async function measure(options: Options, record: (figure: string, value: number)
   try {
     for (const scenario of options.scenarios) {
       progress.begin(scenario)
+      const missing = scenario.needs?.filter((program) => find(program) === undefined) ?? []
+      if (missing.length > 0) {
+        progress.say(`left out, not installed: ${missing.join(', ')}`)
+        continue
+      }
       await scenario.run(bench)
       await bench.stopAll()
     }

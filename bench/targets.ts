@@ -54,4 +54,32 @@ export const ROWS: Row[] = [
     milliseconds('overload', `The slowest answer, ${name}`, `${key}/slowest`, 2500),
     milliseconds('overload', `A refusal (503), ${name}: p99`, `${key}/refused/p99`, 20),
   ]),
+  {
+    ...rate('instances', 'GET /auth/verify, two instances behind nginx', 'two', overRate('one', 'instances/one')),
+    target: { least: 1.8 },
+  },
+  ...ENGINES.flatMap(([name, key]): Row[] => [
+    milliseconds('start', `Ready, ${name}`, `${key}/ready`, 250),
+    { ...megabytes(`Memory at rest, ${name}`, `${key}/rest`), target: { most: 90 } },
+    { ...megabytes(`Memory after a storm, ${name}`, `${key}/storm`), target: { most: 120 } },
+  ]),
+  ...ENGINES.flatMap(([name, key]) => [
+    sizeRow(`Logins, 1,000 people against 10M, ${name}`, key, 'login', 1.15),
+    sizeRow(`Refreshes, 1,000 people against 10M, ${name}`, key, 'refresh', 1.15),
+    sizeRow(`GET /user/me, 1,000 people against 10M, ${name}`, key, 'me'),
+  ]),
 ]
+
+function megabytes(label: string, figure: string): Row {
+  return { scenario: 'start', label, figure: `start/${figure}`, unit: 'MB' }
+}
+
+/** How many times more the small one answers. */
+function sizeRow(label: string, engine: string, what: string, most?: number): Row {
+  const figure = (people: number) => `sizes/${engine}/${people}/${what}/rate`
+  const row: Row = {
+    ...{ scenario: 'sizes', label, figure: figure(1000), unit: 'a second' },
+    over: { label: '10M', figure: figure(10_000_000) },
+  }
+  return most === undefined ? row : { ...row, target: { most } }
+}

@@ -8,7 +8,12 @@ import type { Test } from 'tap'
 import { killWithUs } from './mariadb.ts'
 
 /** Runs the command until the test ends; it has to listen on this port. Fails with what it printed where it ends before. */
-export async function launch(t: Test, [program = '', ...args]: string[], port: number, env = {}): Promise<void> {
+export async function launch(
+  t: Pick<Test, 'teardown'>,
+  [program = '', ...args]: string[],
+  port: number,
+  env = {},
+): Promise<void> {
   const child = spawn(program, args, { env: { ...process.env, ...env }, stdio: ['ignore', 'ignore', 'pipe'] })
   killWithUs(child)
   let complaints = ''

@@ -4,19 +4,22 @@ import { readFileSync, writeFileSync } from 'node:fs'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import type { Test } from 'tap'
 import { launch } from './launch.ts'
 import { freePort } from './mariadb.ts'
-import { ROOT } from './process.ts'
 import { need } from './programs.ts'
 
-const TEMPLATES = join(ROOT, 'deploy/nginx')
+const TEMPLATES = fileURLToPath(new URL('../../deploy/nginx/', import.meta.url))
 
 export interface Nginx {
   /** `http://127.0.0.1:PORT`; where it protects nothing, the service is there at / and under /latchkey/. */
   origin: string
   port: number
 }
+
+/** What ends with a test, or with something else that lives as long. */
+type Ending = Pick<Test, 'teardown'>
 
 interface Choices {
   /** Where the service lies that this nginx protects. */
@@ -26,7 +29,7 @@ interface Choices {
 }
 
 /** Starts nginx in front of the instances on these ports, and of another service that it protects. Gone when the test ends. */
-export async function startNginx(t: Test, latchkey: number | number[], choices: Choices = {}): Promise<Nginx> {
+export async function startNginx(t: Ending, latchkey: number | number[], choices: Choices = {}): Promise<Nginx> {
   const folder = await mkdtemp(join(tmpdir(), 'latchkey-nginx-'))
   t.teardown(() => rm(folder, { recursive: true, force: true }))
   const { app, port = await freePort() } = choices

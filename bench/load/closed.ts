@@ -2,9 +2,10 @@
 import { tool } from '../tools.ts'
 import { type ClosedLoad, createRecorder, type Request } from './recorder.ts'
 
+type Sent = Request & { onResponse?: (status: number, body: string) => void }
+
 interface Client {
-  setRequests(requests: (Request & { onResponse?: (status: number, body: string) => void })[]): void
-  setBody(body: string): void
+  setRequests(requests: Sent[]): void
   on(event: 'response', listener: (status: number, bytes: number, milliseconds: number) => void): void
   on(event: 'connError' | 'timeout', listener: () => void): void
 }
@@ -24,17 +25,25 @@ process.once('message', (load: ClosedLoad) => {
   const { origin, connections, requests, mode, seconds, warmUp } = load
   const recorder = createRecorder(load)
   let next = 0
-  const take = () => ({ ...requests[next++ % requests.length]! })
+
+  function take(): Sent {
+    if (mode === 'refresh') return refreshing(requests.shift()!)
+    return { ...requests[next++ % requests.length]! }
+  }
+
+  /** A refresh token serves once: the one of the answer takes its place, behind all others. */
+  function refreshing(request: Request): Sent {
+    const onResponse = (status: number, body: string) => {
+      if (status === 200) requests.push({ ...request, body: refreshBody(body) })
+    }
+    return { ...request, onResponse }
+  }
 
   function setupClient(client: Client): void {
-    const request = take()
-    const onResponse = (status: number, body: string) => {
-      if (status === 200) client.setBody(refreshBody(body))
-    }
-    client.setRequests([mode === 'refresh' ? { ...request, onResponse } : request])
+    client.setRequests([take()])
     client.on('response', (status, _, milliseconds) => {
       recorder.record(status, milliseconds)
-      if (mode === 'cycle') client.setRequests([take()])
+      if (mode !== 'each') client.setRequests([take()])
     })
     client.on('connError', () => recorder.record('failed', 0))
     client.on('timeout', () => recorder.record('failed', 0))

@@ -20,7 +20,7 @@ export interface ClosedLoad extends Times {
   requests: Request[]
   /**
    * `each`: a connection has one of the requests and sends it again and again. `cycle`: whichever connection is free sends
-   * the next one. `refresh`: each has one, and sends the refresh token of its last answer.
+   * the next one. `refresh`: likewise, and the refresh token of its answer is sent when its turn comes again.
    */
   mode: 'each' | 'cycle' | 'refresh'
 }
