@@ -13,7 +13,6 @@ import { migrate } from './migrate.ts'
 import { createSessionsTable } from './sessions.ts'
 import { openSqlite } from './sqlite.ts'
 import { createUsers } from './users.ts'
-import { withBudget } from './waiting.ts'
 
 async function open(app: FastifyInstance, { config, routes }: Parts): Promise<Engine> {
   const maxWaitMs = config.DB_MAX_WAIT_MS
@@ -49,12 +48,6 @@ export default fp<Parts>(
     const engine = await open(app, parts)
     app.addHook('onClose', engine.close)
     app.decorate('db', await createDb(engine, parts))
-    app.addHook('onRequest', ({ routeOptions }, _reply, done) => {
-      // Where a token is enough there is one query at most, which has all of the time. Node.js 20 makes every promise
-      // dearer that is made within an AsyncLocalStorage, and these two routes are those that are asked all the time.
-      if (routeOptions.config.access === 'token') done()
-      else withBudget(parts.config.DB_MAX_WAIT_MS, done)
-    })
   },
   { name: 'db' },
 )
