@@ -24,7 +24,7 @@ async function open(app: FastifyInstance, { config, routes }: Parts): Promise<En
 }
 
 async function createDb(engine: Engine, { config, now, newId }: Parts) {
-  const withLease = await migrate(engine, now, newId).catch((cause) => {
+  const leases = await migrate(engine, now, newId).catch((cause) => {
     if (!(cause instanceof Failure)) throw cause
     throw new Error(`${engine.name} stopped answering while its schema was brought up to date.`, { cause })
   })
@@ -33,7 +33,7 @@ async function createDb(engine: Engine, { config, now, newId }: Parts) {
     users: createUsers(engine, config.MAX_SESSIONS),
     sessions: createSessionsTable(engine),
     keys: createKeysTable(engine),
-    withLease,
+    ...leases,
     clock: engine.clock,
     /** Whether the database answers. Throws UNAVAILABLE. */
     ping: () => engine.all('SELECT 1 AS one'),

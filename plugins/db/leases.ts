@@ -16,6 +16,8 @@ export async function defineLeases({ define, types }: Engine): Promise<void> {
   )`)
 }
 
+type Work<T> = (check: () => Promise<void>) => Promise<T>
+
 export function createLeases(engine: Engine, now: () => number, newId: () => string) {
   const holder = newId()
 
@@ -54,10 +56,8 @@ export function createLeases(engine: Engine, now: () => number, newId: () => str
     }
   }
 
-  /** Waits for the lease and runs `work`, which calls `check` between its steps; a lease that was lost stops it. */
-  return async function withLease<T>(name: string, work: (check: () => Promise<void>) => Promise<T>): Promise<T> {
-    await exist(name)
-    while (!(await take(name))) await pause(100)
+  /** Runs `work` under a lease that was taken, and gives it back. */
+  async function under<T>(name: string, work: Work<T>): Promise<T> {
     const lease = keep(name)
     try {
       return await work(lease.check)
@@ -66,6 +66,21 @@ export function createLeases(engine: Engine, now: () => number, newId: () => str
       await engine.run('UPDATE leases SET expires_at = 0 WHERE name = ? AND holder = ?', [name, holder])
     }
   }
+
+  return {
+    /** Waits for the lease and runs `work`, which calls `check` between its steps; a lease that was lost stops it. */
+    async withLease<T>(name: string, work: Work<T>): Promise<T> {
+      await exist(name)
+      while (!(await take(name))) await pause(100)
+      return under(name, work)
+    },
+
+    /** The same, but where another instance has the lease nothing is done. */
+    async tryLease(name: string, work: Work<void>): Promise<void> {
+      await exist(name)
+      if (await take(name)) await under(name, work)
+    },
+  }
 }
 
-export type WithLease = ReturnType<typeof createLeases>
+export type Leases = ReturnType<typeof createLeases>

@@ -19,9 +19,13 @@ export function startTimers(app: FastifyInstance, { db, now, sessions, keys }: N
   every(app, POLL_MS, 'reading the signing keys and the list of ended sessions', sessions.poll)
   every(app, MINUTE_MS, 'purging sessions', async (closing) => {
     sessions.ended.forget()
-    while (!closing() && (await db.sessions.purge(now())) > 0);
+    // One instance at a time: two that delete the same rows wait for each other, and delete no more.
+    await db.tryLease('purge', async (check) => {
+      while (!closing() && (await db.sessions.purge(now())) > 0) await check()
+    })
   })
   if (keys.set) every(app, MINUTE_MS, 'tending the signing keys', keys.set.tend)
+  // In each instance: it is its own machine's clock that is judged.
   every(app, MINUTE_MS, 'comparing the clocks', () => compareClocks(app, db, now))
 }
 

@@ -680,6 +680,19 @@ const rest: Record<string, Behaviour> = {
     t.strictSame(answers, [0, 1, 2])
   },
 
+  async 'a lease that another instance has is not waited for where nothing needs to be done'(t, { db, beside }) {
+    const [other, name] = [await beside(), `lease ${randomId()}`]
+    const done: string[] = []
+    const work = (what: string) => async (check: () => Promise<void>) => {
+      await check()
+      done.push(what)
+    }
+    await db.withLease(name, () => other.db.tryLease(name, work('held')))
+    await other.db.tryLease(name, work('free'))
+    await db.tryLease(name, work('given back'))
+    t.strictSame(done, ['free', 'given back'])
+  },
+
   async 'a lease is free after a failure'(t, { db, beside }) {
     const name = `lease ${randomId()}`
     const failure = new Error('no')

@@ -215,7 +215,7 @@ onEachEngine(t, 'a lease that has not run out is waited for', async (t, engine) 
     () => dead.clock.time,
     () => 'a dead one',
   )
-  await holds(name, async () => {
+  await holds.withLease(name, async () => {
     let taken = false
     next.clock.time = dead.clock.time + LEASE_MS - 1
     const waiting = next.db.withLease(name, async () => {

@@ -4,7 +4,7 @@ import { dbOf } from '../../../plugins/db/index.ts'
 import { sessionsOf } from '../../../plugins/sessions/index.ts'
 import { compareClocks } from '../../../plugins/sessions/timers.ts'
 import { onEachEngine } from '../../engines.ts'
-import { startApp } from '../../helper.ts'
+import { openApp, stall, startApp, type TestApp, watchCalls } from '../../helper.ts'
 import { until } from '../../process.ts'
 
 onEachEngine(t, 'clocks that are apart are told, naming both', async (t, engine) => {
@@ -44,6 +44,41 @@ onEachEngine(t, 'what is over is purged while the service listens', async (t, en
   await app.server.listen({ host: '127.0.0.1', port: 0 })
   await until(async () => (await app.sql('SELECT id FROM sessions')).length === 1)
   t.equal((await bob.get('/user/sessions')).status, 200, 'the living one stays')
+})
+
+onEachEngine(t, 'one instance purges at a time, and one that dies is followed by the next', async (t, engine) => {
+  // A file has one instance that serves.
+  if (engine.name === 'sqlite') return
+  const first = await startApp(t, engine)
+  await first.register('ann')
+  const wall = stall(dbOf(first.server).sessions, 'purge', 'before')
+  const listen = ({ server }: TestApp) => server.listen({ host: '127.0.0.1', port: 0 })
+  await listen(first)
+  await wall.arrival
+
+  /** Another instance after its first look at the lease: what it did with the sessions. */
+  const beside = async (seconds: number) => {
+    const app = await openApp(
+      t,
+      { DATABASE_URL: first.config.DATABASE_URL },
+      { time: first.clock.time + seconds * 1000 },
+    )
+    const db = dbOf(app.server)
+    const calls = watchCalls(db.sessions)
+    const { tryLease } = db
+    const looked = new Promise<void>((resolve, reject) => {
+      db.tryLease = (...args) =>
+        tryLease(...args)
+          .finally(() => resolve())
+          .catch(reject)
+    })
+    await listen(app)
+    await looked
+    return calls.filter((call) => call === 'purge')
+  }
+  t.strictSame(await beside(0), [], 'the first one has the lease')
+  t.strictSame(await beside(30), ['purge'], 'and would have renewed it if it lived')
+  wall.release()
 })
 
 onEachEngine(t, 'a clock that is ahead hides nothing that others end', async (t, engine) => {
