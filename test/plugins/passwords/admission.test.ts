@@ -1,5 +1,6 @@
 /** Who is let to the hashes, over HTTP: refused before anything is done, a share for each network, and no place is lost. */
 import { once } from 'node:events'
+import { mock } from 'node:test'
 import { setImmediate } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import { dbOf } from '../../../plugins/db/index.ts'
@@ -104,6 +105,12 @@ onEachEngine(t, 'who has no usable token is told so, and who has one is refused'
   t.equal((await changed.post('/user/delete', { password: change.new_password })).status, 204)
 })
 
+/** Nobody waits for too long here, however slow the machine is. */
+function stopTimers(t: Test): void {
+  mock.timers.enable({ apis: ['setTimeout'] })
+  t.teardown(() => mock.timers.reset())
+}
+
 /** How many of so many logins at once are refused, from this address as a trusted proxy tells it; and all their answers. */
 async function storm(app: TestApp, count: number, address = '192.0.2.9') {
   const from = { 'x-forwarded-for': address }
@@ -119,6 +126,7 @@ async function storm(app: TestApp, count: number, address = '192.0.2.9') {
 t.test('of many in one moment no more are admitted than can wait', async (t) => {
   // A hash at cost 5 is guessed at 1.7 ms: at 10 ms one network has 6 of them.
   const app = await start(t, { HASH_MAX_WAIT_MS: '10' })
+  stopTimers(t)
   // The first is stalled before it comes to the queue, and so are those behind it: nothing is hashed.
   const release = stallEach(app)
   const { refused, answers } = await storm(app, 64)
@@ -218,6 +226,7 @@ t.test('a client that goes during the lookup is not hashed for; one whose hash r
 t.test('one network leaves room for others', async (t) => {
   // At 40 ms one network has 21 places while one hash is made for another, and then there is room for two.
   const app = await start(t, { HASH_MAX_WAIT_MS: '40', TRUSTED_PROXIES: '127.0.0.1' })
+  stopTimers(t)
   const release = holdUp(app)
   const first = await storm(app, 40, '2001:db8::1')
   t.equal(first.refused, 19)
