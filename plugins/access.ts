@@ -8,7 +8,7 @@ import type { Parts } from '../parts.ts'
 import { fail } from '../schemas/errors.ts'
 import type { AccessClaims } from '../schemas/tokens.ts'
 import { type ServiceClients, serviceClientsOf } from './clients.ts'
-import { withBudget } from './db/waiting.ts'
+import { withBudgetUntil } from './db/waiting.ts'
 import { countOf } from './headers.ts'
 import { type AccessTokens, accessTokensOf } from './jwt.ts'
 import { type Sessions, sessionsOf } from './sessions/index.ts'
@@ -118,7 +118,7 @@ function createGate({ accessTokens, sessions, clients, config, now }: Needs) {
     /** The hook of a route: lets in by its access, which is read when somebody comes, since other plugins may state it. */
     hook:
       (route: RouteOptions): onRequestHookHandler =>
-      (request, _reply, done) => {
+      (request, reply, done) => {
         const admit = (session: Bearer | null) => {
           request.session = session
           done()
@@ -130,10 +130,10 @@ function createGate({ accessTokens, sessions, clients, config, now }: Needs) {
           if (entered instanceof Promise) entered.then(admit, done)
           else admit(entered)
         }
-        // Where a token is enough there is one query at most, which has all of the time. Node.js 20 makes every promise
-        // dearer that is made within an AsyncLocalStorage, and these routes are those that are asked all the time.
+        // Where a token is enough there is one query at most, which has all of the time; and these routes are those that
+        // are asked all the time.
         if (access === 'token') pass()
-        else withBudget(config.DB_MAX_WAIT_MS, pass)
+        else withBudgetUntil(reply.raw, config.DB_MAX_WAIT_MS, pass)
       },
   }
 }
