@@ -140,7 +140,7 @@ export function createBench(
       expectStatuses(name, measured, statuses)
       recordAll(name, measured, statuses[0]!)
       const count = Object.values(measured.answers).reduce((sum, answers) => sum + answers.count, 0)
-      if (before !== undefined && after !== undefined) {
+      if (before !== undefined && after !== undefined && count > 0) {
         record(`${name}/cpu`, ((after - before) * 1e6) / count)
         record(`${name}/cores`, (after - before) / measured.seconds)
       }

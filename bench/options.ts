@@ -5,13 +5,15 @@ import type { Scenario, Settings } from './bench.ts'
 export interface Options extends Settings {
   scenarios: Scenario[]
   publish: boolean
+  /** The file for the figures. */
+  output: string
   help: boolean
 }
 
 /** What stands wrong on the command line, as a sentence. */
 export class UsageError extends Error {}
 
-const DEFAULTS = { duration: '5', rounds: '3', people: '10000000' }
+const DEFAULTS = { duration: '5', rounds: '3', people: '10000000', output: 'bench/results/latest.json' }
 
 /** Reads the arguments. Throws UsageError. */
 export function readOptions(args: string[], all: Scenario[]): Options {
@@ -27,6 +29,7 @@ export function readOptions(args: string[], all: Scenario[]): Options {
     rounds: whole('rounds', values.rounds, 1, 100),
     people: whole('people', values.people, 1000, 10_000_000),
     publish: values.publish,
+    output: values.output,
     help: values.help,
   }
 }
@@ -40,6 +43,7 @@ function parse(args: string[]) {
         duration: { type: 'string', default: DEFAULTS.duration },
         rounds: { type: 'string', default: DEFAULTS.rounds },
         people: { type: 'string', default: DEFAULTS.people },
+        output: { type: 'string', default: DEFAULTS.output },
         publish: { type: 'boolean', default: false },
         help: { type: 'boolean', short: 'h', default: false },
       },
@@ -73,6 +77,7 @@ Options:
   --duration SECONDS   of one measurement at the least (${DEFAULTS.duration})
   --rounds N           of each measurement, one service after the other (${DEFAULTS.rounds})
   --people N           the most people in sizes (${DEFAULTS.people})
+  --output FILE        for all figures, as JSON (${DEFAULTS.output})
   --publish            also writes docs/performance.md and its charts
   --help
 

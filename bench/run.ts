@@ -4,11 +4,13 @@
  */
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { availableParallelism, cpus, totalmem } from 'node:os'
-import { join } from 'node:path'
+import { dirname, join, resolve } from 'node:path'
+import { setTimeout as pause } from 'node:timers/promises'
 import { find } from '../test/programs.ts'
 import { VERSION } from '../version.ts'
 import { createBench, type Scenario, type Settings } from './bench.ts'
 import { type Options, readOptions, UsageError, usage } from './options.ts'
+import { publish } from './publish.ts'
 import { figuresOf, linesOf, type Report, tableOf } from './report.ts'
 import { instances } from './scenarios/instances.ts'
 import { overload } from './scenarios/overload.ts'
@@ -21,7 +23,8 @@ import { stormScenario } from './scenarios/storm.ts'
 import { installTools, ROOT } from './tools.ts'
 
 const SCENARIOS: Scenario[] = [verify, me, login, refresh, register, stormScenario, overload, instances, start, sizes]
-const RESULTS = join(ROOT, 'bench/results')
+/** The share of the cores that others may use without a warning. */
+const QUIET = 0.1
 
 try {
   const options = readOptions(process.argv.slice(2), SCENARIOS)
@@ -34,14 +37,28 @@ try {
 
 async function main(options: Options): Promise<void> {
   installTools()
+  const disturbed = await disturbance()
+  if (disturbed > QUIET)
+    console.log(`Other processes use ${percent(disturbed)} of the cores: these figures will say little.`)
   const values = new Map<string, number[]>()
   await measure(options, (figure, value) => values.set(figure, [...(values.get(figure) ?? []), value]))
-  const report: Report = { about: about(options), figures: figuresOf(values) }
-  mkdirSync(RESULTS, { recursive: true })
-  writeFileSync(join(RESULTS, 'latest.json'), `${JSON.stringify(report, null, 2)}\n`)
-  console.log(
-    `\n${tableOf(linesOf(report.figures))}\n\nAll figures, with their least and most: bench/results/latest.json`,
-  )
+  const report: Report = { about: { ...about(options), disturbed: percent(disturbed) }, figures: figuresOf(values) }
+  const output = resolve(ROOT, options.output)
+  mkdirSync(dirname(output), { recursive: true })
+  writeFileSync(output, `${JSON.stringify(report, null, 2)}\n`)
+  if (options.publish) publish(report, join(ROOT, 'docs'))
+  console.log(`\n${tableOf(linesOf(report.figures))}\n\nAll figures, with their least and most: ${options.output}`)
+}
+
+/** What others use of all cores, from 0 to 1, as seen for a second. */
+async function disturbance(): Promise<number> {
+  const before = cpus()
+  await pause(1000)
+  const after = cpus()
+  const spent = (kind: (times: ReturnType<typeof cpus>[number]['times']) => number) =>
+    after.reduce((sum, { times }, index) => sum + kind(times) - kind(before[index]!.times), 0)
+  const all = spent(({ user, nice, sys, idle, irq }) => user + nice + sys + idle + irq)
+  return 1 - spent(({ idle }) => idle) / all
 }
 
 /** Runs the scenarios one after the other. Ctrl-C ends them in order. */
@@ -87,6 +104,10 @@ function createProgress({ scenarios, ...settings }: Options) {
 
 function clock(seconds: number): string {
   return `${String(Math.floor(seconds / 60)).padStart(2)}:${String(Math.floor(seconds % 60)).padStart(2, '0')}`
+}
+
+function percent(share: number): string {
+  return `${Math.round(share * 100)} %`
 }
 
 function about({ seconds, rounds }: Settings): Report['about'] {

@@ -24,7 +24,19 @@ const REPORTS = '.tap/test-results'
  * and rules that are ours alone. What rests on HTTP, cryptography, threads or a database's driver runs on each.
  */
 const ONCE = [
-  ...['browser', 'caches', 'canary', 'docs', 'examples', 'libraries', 'load', 'openapi', 'operating', 'postman'],
+  ...[
+    'bench',
+    'browser',
+    'caches',
+    'canary',
+    'docs',
+    'examples',
+    'libraries',
+    'load',
+    'openapi',
+    'operating',
+    'postman',
+  ],
   ...['reviewed', 'services', 'commands/keys', 'plugins/body', 'plugins/clients'],
   ...['plugins/keys/life', 'plugins/keys/rotation', 'routes/metadata', 'routes/oauth/', 'routes/user/'],
   ...['verifier/ended', 'verifier/keys', 'verifier/package'],

@@ -9,7 +9,7 @@ const SIZES = [1000, 100_000, 1_000_000, 10_000_000]
 /** People who log in before a round, whose refresh tokens are then used in turn. */
 const SESSIONS = 64
 /** People whose access tokens are used in turn. */
-const READERS = 300
+const READERS = 200
 /** Seconds that a million people take to be written, on both engines together. */
 const FILLING = 40
 
