@@ -6,6 +6,10 @@ import { linesOf, type Report, tableOf } from './report.ts'
 
 const [BEGIN, END] = ['<!-- figures -->', '<!-- /figures -->']
 
+const COMPARISON = '![Token checks, logins and a storm of logins, beside Fastify and Express](performance.svg)'
+const GROWTH = '![Requests a second, from 1,000 people up](performance-sizes.svg)'
+const ALL = 'All figures of this run: [performance.json](performance.json).'
+
 /** Writes performance.md, .json, .svg and performance-sizes.svg in this folder. Throws where the page has no marks. */
 export function publish(report: Report, docs: string): void {
   const page = join(docs, 'performance.md')
@@ -20,7 +24,8 @@ export function withFigures(page: string, { about, figures }: Report): string {
   const [before, rest = ''] = page.split(BEGIN)
   const after = rest.split(END)[1]
   if (after === undefined) throw new Error(`The page has no ${BEGIN} … ${END}.`)
-  return `${before}${BEGIN}\n\n${sentence(about)}\n\n${tableOf(linesOf(figures))}\n\n${END}${after}`
+  const parts = [BEGIN, sentence(about), COMPARISON, tableOf(linesOf(figures)), GROWTH, ALL, END]
+  return `${before}${parts.join('\n\n')}${after}`
 }
 
 function sentence(about: Report['about']): string {

@@ -37,6 +37,9 @@ export const ROWS: Row[] = [
   rate('me', 'GET /user/me, SQLite', 'sqlite', BARE('me'), { least: 0.65 }),
   rate('me', 'GET /user/me, MariaDB', 'mariadb', BARE('me'), { least: 0.35 }),
   rate('me', 'GET /user/me, SQLite', 'sqlite', EXPRESS('me')),
+  cpu('verify', 'GET /auth/verify: CPU a request', 'sqlite'),
+  cpu('me', 'GET /user/me, SQLite: CPU a request', 'sqlite'),
+  cpu('me', 'GET /user/me, MariaDB: CPU a request', 'mariadb'),
   ...ENGINES.map(([name, key]) => rate('login', `Logins, ${name}`, key, HASHES('login'), { least: 0.97 })),
   rate('login', 'Logins, Express in memory', 'express', HASHES('login')),
   ...ENGINES.map(([name, key]) => rate('register', `Registrations, ${name}`, key, HASHES('register'))),
@@ -69,6 +72,12 @@ export const ROWS: Row[] = [
     sizeRow(`GET /user/me, 1,000 people against 10M, ${name}`, key, 'me'),
   ]),
 ]
+
+/** Steadier than a rate where others use the machine too, and not bounded by how fast the load comes. */
+function cpu(scenario: string, label: string, service: string): Row {
+  const over = { label: 'bare Fastify', figure: `${scenario}/fastify/cpu` }
+  return { scenario, label, figure: `${scenario}/${service}/cpu`, unit: 'µs', over }
+}
 
 function megabytes(label: string, figure: string): Row {
   return { scenario: 'start', label, figure: `start/${figure}`, unit: 'MB' }
