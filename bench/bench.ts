@@ -9,6 +9,7 @@ import { cpus } from '../config.ts'
 import { createDatabase, type Mariadb, startMariadb } from '../test/mariadb.ts'
 import { startNginx } from '../test/nginx.ts'
 import { find, type Program } from '../test/programs.ts'
+import { expectStatuses, type RecordFigure, recordAnswers } from './answers.ts'
 import { cpuOf, runLoad, type Service, startService } from './children.ts'
 import type { HashLoad } from './load/hashes.ts'
 import type { ClosedLoad, Measured, OpenLoad, Request } from './load/recorder.ts'
@@ -52,11 +53,7 @@ const OPENS_AT_ONCE = 4
 export type Bench = ReturnType<typeof createBench>
 
 /** `record` gets one value of a figure, `say` a line of progress. */
-export function createBench(
-  settings: Settings,
-  record: (figure: string, value: number) => void,
-  say: (text: string) => void,
-) {
+export function createBench(settings: Settings, record: RecordFigure, say: (text: string) => void) {
   const folder = mkdtempSync(join(tmpdir(), 'latchkey-bench-'))
   const services = new Set<Service>()
   let mariadb: Promise<Mariadb> | undefined
@@ -138,7 +135,7 @@ export function createBench(
       })
       const after = cpuOf(service.pid)
       expectStatuses(name, measured, statuses)
-      recordAll(name, measured, statuses[0]!)
+      recordAnswers(record, name, measured, statuses[0]!)
       const count = Object.values(measured.answers).reduce((sum, answers) => sum + answers.count, 0)
       if (before !== undefined && after !== undefined && count > 0) {
         record(`${name}/cpu`, ((after - before) * 1e6) / count)
@@ -175,24 +172,6 @@ export function createBench(
       rmSync(folder, { recursive: true, force: true })
     },
   }
-
-  function recordAll(name: string, { answers, seconds }: Measured, status: number): void {
-    const { count, p50, p99, max } = answers[status] ?? { count: 0, p50: 0, p99: 0, max: 0 }
-    record(`${name}/rate`, count / seconds)
-    record(`${name}/p50`, p50)
-    record(`${name}/p99`, p99)
-    record(`${name}/slowest`, max)
-    const all = Object.values(answers).reduce((sum, one) => sum + one.count, 0)
-    if (all > count) record(`${name}/others`, all - count)
-  }
-}
-
-/** A run with broken answers measures something else than it says. */
-export function expectStatuses(name: string, { answers }: Measured, statuses: (number | string)[]): void {
-  const others = Object.entries(answers).filter(([status]) => !statuses.map(String).includes(status))
-  if (others.length === 0) return
-  const list = others.map(([status, { count }]) => `${count} × ${status}`).join(', ')
-  throw new Error(`${name}: expected ${statuses.join(' or ')}, got also ${list}.`)
 }
 
 function latchkeySettings(databaseUrl: string): NodeJS.ProcessEnv {

@@ -1,5 +1,6 @@
 /** `overload`: ten times more logins a second than the cores can hash, however slowly they are answered. */
-import { type Bench, expectStatuses, type Scenario } from '../bench.ts'
+import { expectStatuses } from '../answers.ts'
+import type { Bench, Scenario } from '../bench.ts'
 import { login, PEOPLE, someOf } from '../people.ts'
 
 const TIMES = 10

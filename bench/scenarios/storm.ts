@@ -1,5 +1,6 @@
 /** `storm`: people who log in without end, and what others feel of it who only send their token. */
-import { type Bench, expectStatuses, type Scenario } from '../bench.ts'
+import { expectStatuses } from '../answers.ts'
+import type { Bench, Scenario } from '../bench.ts'
 import { memoryOf, type Service } from '../children.ts'
 import type { Measured } from '../load/recorder.ts'
 import { get, login, PEOPLE, someOf } from '../people.ts'
