@@ -30,7 +30,8 @@ function lineOf({ label, figure, unit, over, target }: Row, figures: Report['fig
   const measured = figures[figure]?.median
   const base = over && figures[over.figure]?.median
   if (measured === undefined || (over && base === undefined)) return undefined
-  const judged = base === undefined ? measured : measured / base
+  // Over nothing there is no ratio, and no target is reached.
+  const judged = base === undefined ? measured : base === 0 ? Number.NaN : measured / base
   const line = {
     label,
     value: `${show(measured)} ${unit}`,
@@ -58,6 +59,7 @@ export function tableOf(lines: Line[]): string {
 
 /** Three digits that count; more only before the point. */
 export function show(value: number): string {
+  if (Number.isNaN(value)) return '?'
   const digits = value >= 100 ? 0 : value >= 10 ? 1 : 2
   return value.toLocaleString('en-US', { minimumFractionDigits: digits, maximumFractionDigits: digits })
 }

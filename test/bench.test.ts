@@ -65,6 +65,8 @@ t.test('the table has medians, ratios and whether a target was reached', async (
   t.match(table[5], /\| 5\.10 ms +\| +\| at most 5 ms +\| ✗ missed \|$/)
   t.equal(new Set(table.map((line) => [...line].length)).size, 1, 'its columns are straight')
   t.strictSame([0.123, 12.34, 1234.5].map(show), ['0.12', '12.3', '1,235'])
+  const stalled = linesOf(reportOf({ 'verify/sqlite/rate': 9000, 'verify/fastify/rate': 0 }).figures)
+  t.match(stalled, [{ ratio: '? of bare Fastify (0.00)', reached: false }], 'over nothing there is no ratio')
   t.equal(new Set(ROWS.map((row) => `${row.figure} ${row.over?.figure}`)).size, ROWS.length, 'no row stands twice')
 })
 
