@@ -12,20 +12,22 @@ import { endAllOf, endOldest, insertSession } from './sessions.ts'
 
 export type Taken = 'EMAIL_TAKEN' | 'USERNAME_TAKEN'
 
+const select = (column: string) => `SELECT ${ACCOUNT_COLUMNS} FROM users u WHERE u.${column} = ?`
+/** Made once: a text that is put together at each call is hashed at each call, to find its prepared statement. */
+const BY = { id: select('id'), email: select('email_canonical'), username: select('username_canonical') }
+
 export function createUsers(engine: Engine, maxSessions: number) {
-  async function one(condition: string, value: string | undefined): Promise<Account | undefined> {
+  async function one(sql: string, value: string | undefined): Promise<Account | undefined> {
     if (value === undefined) return undefined
-    const row = await engine.first<AccountRow>(`SELECT ${ACCOUNT_COLUMNS} FROM users u WHERE u.${condition} = ?`, [
-      value,
-    ])
+    const row = await engine.first<AccountRow>(sql, [value])
     return row && accountOf(row)
   }
 
-  const byEmail = (email: string) => one('email_canonical', canonicalEmail(email))
-  const byUsername = (username: string) => one('username_canonical', canonicalUsername(username))
+  const byEmail = (email: string) => one(BY.email, canonicalEmail(email))
+  const byUsername = (username: string) => one(BY.username, canonicalUsername(username))
 
   return {
-    byId: (id: string) => one('id', id),
+    byId: (id: string) => one(BY.id, id),
 
     /** The account of a name as somebody typed it; undefined too where no account can have such a name. */
     byName: (name: Name) => ('email' in name ? byEmail(name.email) : byUsername(name.username)),
