@@ -2,14 +2,14 @@
  * The gate: each route states as data who may ask, and an onRequest hook lets them in. Nothing is open unless a route
  * opens it.
  */
-import type { FastifyInstance, FastifyRequest, onRequestHookHandler, RouteOptions } from 'fastify'
+import type { FastifyInstance, FastifyRequest, onRequestHookHandler } from 'fastify'
 import fp from 'fastify-plugin'
 import type { Parts } from '../parts.ts'
 import { fail } from '../schemas/errors.ts'
 import type { AccessClaims } from '../schemas/tokens.ts'
 import { type ServiceClients, serviceClientsOf } from './clients.ts'
 import { withBudgetUntil } from './db/waiting.ts'
-import { countOf } from './headers.ts'
+import { countOf, whenOver } from './headers.ts'
 import { type AccessTokens, accessTokensOf } from './jwt.ts'
 import { type Sessions, sessionsOf } from './sessions/index.ts'
 
@@ -115,16 +115,13 @@ function createGate({ accessTokens, sessions, clients, config, now }: Needs) {
   return {
     judge,
 
-    /** The hook of a route: lets in by its access, which is read when somebody comes, since other plugins may state it. */
-    hook:
-      (route: RouteOptions): onRequestHookHandler =>
-      (request, reply, done) => {
+    /** The hook of a route that lets in by this access. */
+    hook: (access: Access): onRequestHookHandler =>
+      function gate(request, reply, done) {
         const admit = (session: Bearer | null) => {
           request.session = session
           done()
         }
-        /* c8 ignore next -- a route without access does not start; if it did, it would be closed */
-        const access = route.config?.access ?? 'session'
         const pass = () => {
           const entered = enter(request, access)
           if (entered instanceof Promise) entered.then(admit, done)
@@ -133,7 +130,7 @@ function createGate({ accessTokens, sessions, clients, config, now }: Needs) {
         // Where a token is enough there is one query at most, which has all of the time; and these routes are those that
         // are asked all the time.
         if (access === 'token') pass()
-        else withBudgetUntil(reply.raw, config.DB_MAX_WAIT_MS, pass)
+        else withBudgetUntil((over) => whenOver(reply, over), config.DB_MAX_WAIT_MS, pass)
       },
   }
 }
@@ -151,8 +148,11 @@ export default fp<Parts>(
     const enterByForm = async (request: FastifyRequest) => clients.byForm(request)
     // Of each route by itself, whose options a hook for all would have to look up: that costs more than the rest of the gate.
     app.addHook('onRoute', (route) => {
-      route.onRequest = [gate.hook(route), ...[route.onRequest ?? []].flat()]
-      if (route.config?.access === 'service' && route.config.bodyType === 'form')
+      /* c8 ignore next -- a route without them does not start; if it did, it would be closed */
+      const { access = 'session', bodyType } = route.config ?? {}
+      // First: a surface test holds that no other plugin puts a hook before it.
+      route.onRequest = [gate.hook(access), ...[route.onRequest ?? []].flat()]
+      if (access === 'service' && bodyType === 'form')
         route.preValidation = [enterByForm, ...[route.preValidation ?? []].flat()]
     })
   },

@@ -31,7 +31,7 @@ function languageOf(request: FastifyRequest): Language {
   return (new Negotiator(request.raw).languages(['en', 'ko'])[0] as Language | undefined) ?? 'en'
 }
 
-/** Answers what a hook, a parser or a handler throws. */
+/** Answers what a hook, a parser or a handler throws, and a URL that the router cannot read, for which no hook runs. */
 export function answerError(error: unknown, request: FastifyRequest, reply: FastifyReply): void {
   const failure = failureOf(error)
   const language = languageOf(request)
@@ -60,15 +60,11 @@ function headersOf({ code, statusCode, particulars }: Failure, request: FastifyR
 
 /** One line for each error answer, unless LOG_REQUESTS is none; for our own faults always. The route is logged, not the address: that can hold anything. */
 function log({ code, statusCode, cause }: Failure, request: FastifyRequest): void {
-  if (request.server.getDecorator<boolean>('silentAboutRequests') && statusCode !== 500) return
+  const isOurs = statusCode === 500 || (statusCode === 503 && cause !== undefined)
+  if (!isOurs && request.server.getDecorator<boolean>('silentAboutRequests')) return
   const line = { reqId: request.id, code, statusCode, method: request.method, route: request.routeOptions.url }
   if (statusCode < 500) request.log.info(line, 'refused')
   else request.log[statusCode === 503 ? 'warn' : 'error']({ ...line, err: cause }, 'failed')
-}
-
-/** For a URL that the router cannot read; no hook runs for it. */
-export function answerFrameworkError(error: FastifyError, request: FastifyRequest, reply: FastifyReply): void {
-  answerError(error, request, reply)
 }
 
 const CODES_OF_PARSER: Record<string, Code> = {
@@ -122,10 +118,6 @@ export default fp<Parts>(
   async (app, { config: { LOG_REQUESTS } }) => {
     app.decorate('silentAboutRequests', LOG_REQUESTS === 'none')
     if (LOG_REQUESTS === 'all') app.addHook('onResponse', logAnswer)
-    // For a page of the documentation that is not there; all else is answered below, before it comes to a handler.
-    app.setNotFoundHandler(async () => {
-      throw new Failure('NOT_FOUND')
-    })
     // A tunnel is asked for: Node leaves its socket to whoever listens.
     app.server.on('connect', (_request, socket) => answerClientError(new Error('CONNECT'), socket as Socket))
     const addresses = createAddresses()
@@ -140,7 +132,6 @@ export default fp<Parts>(
       if (methods.length === 0) throw new Failure('NOT_FOUND')
       const allow = [...methods, 'OPTIONS'].join(', ')
       if (request.method !== 'OPTIONS') throw new Failure('METHOD_NOT_ALLOWED', { allow })
-      setHeaders(request, reply)
       reply.code(204).header('allow', allow).send()
     })
   },

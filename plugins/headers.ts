@@ -64,6 +64,23 @@ function leaveBody(request: FastifyRequest, reply: FastifyReply): void {
   socket.destroySoon = () => linger(socket)
 }
 
+/**
+ * Calls `over` once: when the answer is out, or nobody is there to take it. An answer that waits behind another on its
+ * connection has no socket yet, and hears nothing of the end of the one that it would have had.
+ */
+export function whenOver({ raw, request }: FastifyReply, over: () => void): void {
+  const { socket } = request.raw
+  const once = () => {
+    raw.off('close', once)
+    socket.off('close', once)
+    over()
+  }
+  raw.on('close', once)
+  if (!raw.socket) socket.on('close', once)
+  // It may have come already.
+  if (raw.destroyed || socket.destroyed) once()
+}
+
 /** Makes a request's id, or takes it from a trusted proxy. */
 export function requestIds(config: Config): (request: IncomingMessage) => string {
   const trusted = trustedProxies(config.TRUSTED_PROXIES)
@@ -74,7 +91,7 @@ export function requestIds(config: Config): (request: IncomingMessage) => string
   }
 }
 
-/** Sets what stands on every answer that is not for a gateway; also where no route's hook has come to it. */
+/** Sets what stands on every answer that is no gateway's; for an error, which no hook of a route may have seen. */
 export function setHeaders(request: FastifyRequest, reply: FastifyReply): void {
   reply.header('x-request-id', request.id).headers(HEADERS)
 }
@@ -179,6 +196,8 @@ export default fp<Parts>(
     // costs as much as all of them, so only who has to know takes it.
     app.addHook('onRequest', (request, reply, done) => {
       reply.header('x-request-id', request.id)
+      // Answered before it comes to a route.
+      if (request.method === 'OPTIONS') reply.headers(HEADERS)
       hint(request)
       done()
     })

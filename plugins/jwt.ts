@@ -27,7 +27,7 @@ interface Needs extends Pick<Parts, 'config' | 'now' | 'newId'> {
 }
 
 function createAccessTokens({ jwt, keys, config, now, newId }: Needs) {
-  /** By the token exactly as it was sent, never by a hash or a part of it; successes alone, the one longest unused goes first. */
+  /** By the token exactly as it was sent, never by a hash or a part of it; only what was verified, expired or not. Full, it drops the one longest unused; that of a revoked key is refused at its next use, and goes. */
   const known = new LRUCache<string, Verified>({ max: KNOWN_TOKENS })
 
   async function verifyAnew(token: string): Promise<AccessClaims> {

@@ -63,9 +63,15 @@ async function watchStart(t: Test) {
   unsubscribe('fastify.initialization', watch)
   // Now that every hook that changes a route has run.
   const routes = stated.map(({ route, url, file }) => routeOf({ ...route, url }, file))
+  const hooksOf = new Map(
+    stated.map(({ route, url }) => [
+      `${route.method} ${url}`,
+      [route.onRequest ?? []].flat().map((hook) => (hook as { name: string }).name),
+    ]),
+  )
   // A package without a name of its own is called by its whole path.
   const plugins = app.server.pluginName.split(' -> ').map((name) => name.replace(/^.*node_modules\//, ''))
-  return { app, routes, hooks, plugins }
+  return { app, routes, hooks, plugins, hooksOf }
 }
 
 const compare = (a: string, b: string) => (a < b ? -1 : Number(a > b))
@@ -119,6 +125,12 @@ t.test('each address starts with the path of its file, and each file has one', a
   for (const { method, url, file } of own)
     t.ok(file && `${url}/`.startsWith(`/${file}/`), `${method} ${url} stands in routes/${file}.ts`)
   t.strictSame([...new Set(own.map(({ file }) => file))].sort(), files.sort())
+})
+
+t.test('no hook of a route stands before the gate', async (t) => {
+  const { hooksOf } = await watchStart(t)
+  for (const [name, [first]] of hooksOf) t.equal(first, 'gate', name)
+  t.ok(hooksOf.size > 30)
 })
 
 t.test('each route says what it is', async (t) => {

@@ -58,7 +58,7 @@ async function demandBody({ body }: FastifyRequest): Promise<void> {
 export default fp(
   async (app) => {
     // After the first answer, mostly to an orchestrator that asks whether it is ready; else the first person would wait.
-    app.server.once('request', () => setImmediate(warmUp))
+    app.server.once('request', (_request, response) => response.once('close', () => setImmediate(warmUp)))
     // A body where none is taken is refused with GET and HEAD too.
     for (const method of ['GET', 'HEAD']) app.addHttpMethod(method, { hasBody: true, overrideExisting: true })
     app.removeAllContentTypeParsers()

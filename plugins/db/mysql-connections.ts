@@ -43,7 +43,7 @@ export function bounded<T>(pool: Pool, left: number, work: (connection: PoolConn
 
     function settle(error: unknown, result?: T): void {
       clearTimeout(timer)
-      if (late) return
+      // After the timer all of this is too late and does nothing, also to a connection that was destroyed.
       if (connection) giveBack(connection, error)
       if (error) reject(error)
       else resolve(result as T)

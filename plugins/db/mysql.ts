@@ -150,15 +150,19 @@ export function createEngine(pool: Pool, name: string, maxWaitMs: number): Engin
 }
 
 /** Until `end`, by performance.now(). A conflict undoes the whole transaction: it is run again from its start, after a moment. */
-async function untilDone<T>(pool: Pool, end: number, work: (connection: PoolConnection) => Promise<T>): Promise<T> {
-  for (let tries = 1; ; tries++) {
-    try {
-      return await bounded(pool, end - performance.now(), work)
-    } catch (error) {
-      if (tries === TRIES || !isConflict(error)) throw translate(error)
-    }
-    await pause(Math.random() * 20 * tries)
+async function untilDone<T>(
+  pool: Pool,
+  end: number,
+  work: (connection: PoolConnection) => Promise<T>,
+  tries = 1,
+): Promise<T> {
+  try {
+    return await bounded(pool, end - performance.now(), work)
+  } catch (error) {
+    if (tries === TRIES || !isConflict(error)) throw translate(error)
   }
+  await pause(Math.random() * 20 * tries)
+  return untilDone(pool, end, work, tries + 1)
 }
 
 async function transaction(connection: PoolConnection, statements: Statement[]): Promise<number[] | undefined> {

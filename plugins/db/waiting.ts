@@ -3,7 +3,6 @@
  * an AsyncLocalStorage, so that no function between the hook and the engine has to hand it on.
  */
 import { AsyncLocalStorage } from 'node:async_hooks'
-import type { EventEmitter } from 'node:events'
 import { fail } from '../../schemas/errors.ts'
 
 interface Budget {
@@ -23,9 +22,9 @@ export function withBudget<T>(ms: number, work: () => T): T {
  * The same for a request, until its answer is out. An AsyncLocalStorage that was ever used costs Node.js 20 and 22 some
  * microseconds at every request, those that never enter it too: so it is off while no request is inside.
  */
-export function withBudgetUntil(closed: EventEmitter, ms: number, work: () => void): void {
+export function withBudgetUntil(whenOver: (over: () => void) => void, ms: number, work: () => void): void {
   inside++
-  closed.once('close', () => {
+  whenOver(() => {
     if (--inside === 0) budgets.disable()
   })
   withBudget(ms, work)

@@ -23,7 +23,10 @@ function questionOf({ url, headers }: FastifyRequest) {
 function createAnswer(build: () => Promise<FastifyInstance>) {
   let pages: Promise<FastifyInstance> | undefined
   return async (request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> => {
-    pages ??= build()
+    pages ??= build().catch((error) => {
+      pages = undefined
+      throw error
+    })
     const { statusCode, headers, payload, rawPayload } = await (await pages).inject(questionOf(request))
     if (statusCode === 404) fail('NOT_FOUND')
     if (statusCode >= 400) throw Object.assign(new Error(`the pages answered ${payload}`), { statusCode })

@@ -5,7 +5,7 @@
 import helmet from '@fastify/helmet'
 import swagger from '@fastify/swagger'
 import swaggerUi from '@fastify/swagger-ui'
-import Fastify, { type FastifyInstance, type FastifyServerOptions, type RouteOptions } from 'fastify'
+import Fastify, { type FastifyInstance, type FastifyReply, type FastifyServerOptions, type RouteOptions } from 'fastify'
 import { VERSION } from '../../version.ts'
 import type { Access } from '../access.ts'
 import { compilers } from '../body/compilers.ts'
@@ -97,7 +97,10 @@ async function page(app: FastifyInstance): Promise<void> {
   })
 }
 
-/** The app, ready to be injected into. It holds the routes for their descriptions alone: nobody comes to them here. */
+/** What stands for each route of the service: no gate is here, so nothing is to be had here. */
+const nobody = (_request: unknown, reply: FastifyReply) => reply.code(404).send()
+
+/** The app, ready to be injected into. It holds the routes for their descriptions alone. */
 export async function buildPages(routes: RouteOptions[]): Promise<FastifyInstance> {
   // Compilers that compile at the first use do nothing here.
   const app: FastifyInstance = Fastify({ schemaController: { compilersFactory: compilers } } as FastifyServerOptions)
@@ -112,8 +115,8 @@ export async function buildPages(routes: RouteOptions[]): Promise<FastifyInstanc
     },
     transformObject: (made) => finish((made as { openapiObject: unknown }).openapiObject as OpenApi),
   })
-  for (const { method, url, schema, config, handler } of routes)
-    app.route({ method, url, handler, ...(schema && { schema }), ...(config && { config }) })
+  for (const { method, url, schema, config } of routes)
+    app.route({ method, url, handler: nobody, ...(schema && { schema }), ...(config && { config }) })
   await app.register(page)
   await app.ready()
   return app

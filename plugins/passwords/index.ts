@@ -7,7 +7,7 @@ import type { FastifyInstance, FastifyReply, FastifyRequest, onRequestAsyncHookH
 import fp from 'fastify-plugin'
 import type { Parts } from '../../parts.ts'
 import { fail } from '../../schemas/errors.ts'
-import { clientOf } from '../headers.ts'
+import { clientOf, whenOver } from '../headers.ts'
 import { networkOf } from '../limits.ts'
 import { isCommon } from './policy.ts'
 import { createQueue, type Place, type Turn } from './queue.ts'
@@ -64,7 +64,7 @@ function createAdmission(placeFor: Passwords['place']) {
     const { hashes, admission } = request.routeOptions.config
     const place = placeFor(networkOf(clientOf(request).ip), hashes)
     request.place = place
-    reply.raw.once('close', place.leave)
+    whenOver(reply, place.leave)
     if (admission !== 'late') place.take()
   }
 }
@@ -75,8 +75,9 @@ export default fp<Parts>(
     app.decorate('passwords', passwords)
     app.decorateRequest('place', null)
     const admit = createAdmission(passwords.place) as onRequestAsyncHookHandler
-    // On these routes alone, and behind the gate: hooks of a route come after those of the app.
+    // On these routes alone; the gate, whose plugin comes later, puts itself before it.
     app.addHook('onRoute', (route) => {
+      /* c8 ignore next -- no route starts without a config: access.ts */
       if (route.config?.hashes) route.onRequest = [admit, ...[route.onRequest ?? []].flat()]
     })
     // Fastify calls this after the requests in flight were answered: it stops the server first.

@@ -42,8 +42,12 @@ export function createLine(threads: number) {
 
     /** Takes every thread behind all who wait: the last one comes free when they are finished. */
     async close(): Promise<void> {
-      await Promise.all(Array.from({ length: threads }, () => enter(Number.POSITIVE_INFINITY)))
-      closed = true
+      let taken = 0
+      const take = async () => {
+        await enter(Number.POSITIVE_INFINITY)
+        closed = ++taken === threads
+      }
+      await Promise.all(Array.from({ length: threads }, take))
     },
   }
 }

@@ -57,6 +57,8 @@ export function createLoad(averages: Averages) {
   return {
     add: (network: string | undefined, costs: number[]) => changeBoth(network, costs, 1),
     remove: (network: string | undefined, costs: number[]) => changeBoth(network, costs, -1),
+    /** How many there are. */
+    count: () => [...all.values()].reduce((sum, count) => sum + count, 0),
     /** Milliseconds that all of them take on one thread. */
     total: () => msOf(all),
     of: (network: string | undefined) => msOf(networks.get(network ?? '')),

@@ -54,9 +54,10 @@ export function createQueue({
 
   function admit(network: string | undefined): number {
     if (ending) fail('UNAVAILABLE')
-    const wait = load.total() / workers
+    // Not where a thread is free, however little is allowed.
+    const wait = load.count() < workers ? 0 : load.total() / workers
     const own = load.of(network) / workers
-    if (own > SHARE * (maxWaitMs - wait)) throw overloaded()
+    if (wait > 0 && own > SHARE * (maxWaitMs - wait)) throw overloaded()
     return ++admitted
   }
 

@@ -15,8 +15,10 @@ export type Answer<J extends Job> = J extends { kind: 'hash' } ? string : Checke
 export type Message = (Job & { cost: number }) | null
 
 // Linux alone takes 0 for the thread that calls, see setpriority(2); elsewhere it is the whole process.
-/* c8 ignore next -- one side of it on each system */
-if (process.platform === 'linux') setPriority(0, constants.priority.PRIORITY_LOW)
+/* c8 ignore next 4 -- one side of it on each system; where a sandbox forbids it, hashing goes on all the same */
+try {
+  if (process.platform === 'linux') setPriority(0, constants.priority.PRIORITY_LOW)
+} catch {}
 
 const port = parentPort!
 

@@ -2,6 +2,7 @@
 import t from 'tap'
 import { createEngine } from '../engines.ts'
 import { documentedCodes, startApp } from '../helper.ts'
+import { exchange, listen } from '../raw.ts'
 
 interface Operation {
   operationId?: string
@@ -109,6 +110,23 @@ t.test('the page', async (t) => {
     '/docs/static/nope',
   ])
     t.equal((await app.anon.get(path)).status, 404, path)
+})
+
+t.test('behind the page there is no way around the gate', async (t) => {
+  const app = await startApp(t, createEngine(t, 'sqlite'))
+  const port = await listen(app.server)
+  for (const up of ['../..', '%2e%2e/%2e%2e', '..\\..'])
+    for (const url of [
+      '/.well-known/revocations',
+      '/.well-known/jwks.json',
+      '/health/live',
+      '/user/me',
+      '/auth/verify',
+    ]) {
+      const path = `/docs/static/${up}${url}`
+      const answer = await exchange(port, `GET ${path} HTTP/1.1\r\nHost: a\r\n\r\n`)
+      t.match(answer, { status: 404, body: { code: 'NOT_FOUND' } }, path)
+    }
 })
 
 t.test('the parts of the page, as browsers and others ask for them', async (t) => {

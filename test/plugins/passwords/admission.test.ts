@@ -175,6 +175,25 @@ async function until(condition: () => Promise<boolean>): Promise<void> {
   while (!(await condition())) await setImmediate()
 }
 
+t.test('an answer that waits behind another on its connection gives its place back too', async (t) => {
+  const app = await start(t)
+  const ann = await app.register('ann')
+  const port = await listen(app.server)
+  const wall = stall(dbOf(app.server), 'ping', 'before')
+  const wire = await openWire(port)
+  const body = JSON.stringify({ current_password: 'not this one', new_password: 'another good phrase' })
+  const verification = nextVerification(app)
+  const head = headOf(body.length, '/user/password').replace('POST', 'PUT')
+  wire.send('GET /health/ready HTTP/1.1\r\nHost: a\r\n\r\n')
+  wire.send(head.replace('\r\n', `\r\nAuthorization: Bearer ${ann.tokens.access_token}\r\n`) + body)
+  await wall.arrival
+  const [verdict] = await verification
+  await verdict
+  wire.socket.destroy()
+  await until(async () => codeOf(await app.anon.post('/user/login', {})) === '400 VALIDATION_FAILED')
+  wall.release()
+})
+
 t.test('a client that has gone takes its waiting job with it', async (t) => {
   const app = await start(t, { HASH_MAX_WAIT_MS: '60000' })
   const port = await listen(app.server)
