@@ -1,7 +1,6 @@
 /** What a scenario works with: services and databases that end with it, loads that are recorded as figures, its progress. */
 import { execFile } from 'node:child_process'
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
 import { promisify } from 'node:util'
@@ -10,7 +9,7 @@ import { createDatabase, type Mariadb, startMariadb } from '../test/mariadb.ts'
 import { startNginx } from '../test/nginx.ts'
 import { find, type Program } from '../test/programs.ts'
 import { expectStatuses, type RecordFigure, recordAnswers } from './answers.ts'
-import { cpuOf, runLoad, type Service, startService } from './children.ts'
+import { cpuOf, plainEnvironment, runLoad, type Service, startService } from './children.ts'
 import type { HashLoad } from './load/hashes.ts'
 import type { ClosedLoad, Measured, OpenLoad, Request } from './load/recorder.ts'
 import { COST, login, PEOPLE, someOf } from './people.ts'
@@ -47,6 +46,8 @@ export interface Tokens {
 const WARM_UP = 1
 /** Larger than the tests' server has it, which makes do with 64 MB and logs of 16. */
 const MARIADB = ['--skip-ssl', '--innodb-buffer-pool-size=1G', '--innodb-log-file-size=512M']
+/** git ignores it. */
+const RESULTS = join(ROOT, 'bench/results')
 /** More would wait for a core. */
 const OPENS_AT_ONCE = 4
 
@@ -54,7 +55,9 @@ export type Bench = ReturnType<typeof createBench>
 
 /** `record` gets one value of a figure, `say` a line of progress. */
 export function createBench(settings: Settings, record: RecordFigure, say: (text: string) => void) {
-  const folder = mkdtempSync(join(tmpdir(), 'latchkey-bench-'))
+  mkdirSync(RESULTS, { recursive: true })
+  // Not in the system's temporary folder, which may lie in memory: ten million people take gigabytes.
+  const folder = mkdtempSync(join(RESULTS, 'run-'))
   const services = new Set<Service>()
   let mariadb: Promise<Mariadb> | undefined
   let made = 0
@@ -82,7 +85,7 @@ export function createBench(settings: Settings, record: RecordFigure, say: (text
     /** A database with so many people. */
     async database(engine: Engine, people = PEOPLE): Promise<string> {
       const url = await emptyDatabase(engine)
-      const env = { ...process.env, ...latchkeySettings(url) }
+      const env = { ...plainEnvironment(), ...latchkeySettings(url) }
       await promisify(execFile)(process.execPath, [join(ROOT, 'dist/cli.js'), 'migrate'], { cwd: folder, env })
       await seed(url, people)
       return url
@@ -128,12 +131,12 @@ export function createBench(settings: Settings, record: RecordFigure, say: (text
       load: Omit<ClosedLoad, 'origin' | 'warmUp' | 'seconds'> & { seconds?: number },
       statuses = [200],
     ): Promise<Measured> {
-      let before = cpuOf(service.pid)
+      let before = cpuOf(service.pids)
       const options: ClosedLoad = { seconds: settings.seconds, ...load, origin: service.origin, warmUp: WARM_UP }
       const measured = await runLoad<Measured>('closed', options, () => {
-        before = cpuOf(service.pid)
+        before = cpuOf(service.pids)
       })
-      const after = cpuOf(service.pid)
+      const after = cpuOf(service.pids)
       expectStatuses(name, measured, statuses)
       recordAnswers(record, name, measured, statuses[0]!)
       const count = Object.values(measured.answers).reduce((sum, answers) => sum + answers.count, 0)
@@ -162,14 +165,17 @@ export function createBench(settings: Settings, record: RecordFigure, say: (text
     /** Stops the services that a scenario started. */
     async stopAll(): Promise<void> {
       for (const ending of endings.splice(0)) await ending()
-      for (const service of services) await service.stop()
+      await Promise.all([...services].map((service) => service.stop()))
       services.clear()
     },
 
     async close(): Promise<void> {
-      await this.stopAll()
-      await (await mariadb)?.stop()
-      rmSync(folder, { recursive: true, force: true })
+      try {
+        await this.stopAll()
+        await (await mariadb)?.stop()
+      } finally {
+        rmSync(folder, { recursive: true, force: true })
+      }
     },
   }
 }

@@ -4,6 +4,7 @@ import { once } from 'node:events'
 import { closeSync, openSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
+import { Settings } from '../schemas/config.ts'
 import { freePort, killWithUs } from '../test/mariadb.ts'
 import { ROOT } from './tools.ts'
 
@@ -13,10 +14,17 @@ const STOPPED_WITHIN_MS = 15_000
 export interface Service {
   origin: string
   port: number
-  pid: number
+  /** More than one where several processes answer behind one origin. */
+  pids: number[]
   /** Milliseconds from the start of the process to its first answer. */
   startedIn: number
   stop(): Promise<void>
+}
+
+/** This process's environment without the settings that somebody may have set here: the shipped defaults are measured. */
+export function plainEnvironment(): NodeJS.ProcessEnv {
+  const names = new Set(Object.keys(Settings.properties).flatMap((name) => [name, `${name}_FILE`]))
+  return Object.fromEntries(Object.entries(process.env).filter(([name]) => !names.has(name)))
 }
 
 /** Starts a compiled program that listens on PORT, and waits until `path` is answered. What it prints goes to a file in `folder`. */
@@ -32,7 +40,7 @@ export async function startService(
   const begun = performance.now()
   const child = spawn(process.execPath, [join(ROOT, 'dist', program)], {
     cwd: folder,
-    env: { ...process.env, NODE_ENV: 'production', PORT: String(port), ...env },
+    env: { ...plainEnvironment(), NODE_ENV: 'production', HOST: '127.0.0.1', PORT: String(port), ...env },
     stdio: ['ignore', output, output],
   })
   closeSync(output)
@@ -43,7 +51,7 @@ export async function startService(
       throw new Error(`${program} did not start:\n${readFileSync(log, 'utf8')}`)
     await pause(2)
   }
-  return { origin, port, pid: child.pid!, startedIn: performance.now() - begun, stop: () => stop(child) }
+  return { origin, port, pids: [child.pid!], startedIn: performance.now() - begun, stop: () => stop(child) }
 }
 
 /** Any answer is one. */
@@ -79,8 +87,13 @@ export async function runLoad<Result>(program: string, load: object, begun: () =
   })
 }
 
-/** Seconds of CPU that the process has used with all its threads; undefined where the system has no /proc. */
-export function cpuOf(pid: number): number | undefined {
+/** Seconds of CPU that these processes have used with all their threads; undefined where the system has no /proc. */
+export function cpuOf(pids: number[]): number | undefined {
+  const each = pids.map(cpuOfOne).filter((seconds) => seconds !== undefined)
+  return each.length < pids.length ? undefined : each.reduce((sum, seconds) => sum + seconds, 0)
+}
+
+function cpuOfOne(pid: number): number | undefined {
   // After the name, which may hold anything: the state is field 3, utime and stime are 14 and 15.
   const fields = read(`/proc/${pid}/stat`)?.split(') ').at(-1)?.split(' ')
   return fields && (Number(fields[11]) + Number(fields[12])) / TICKS
@@ -88,10 +101,10 @@ export function cpuOf(pid: number): number | undefined {
 /** Of the kernel's clock a second, on every Linux that Node.js runs on. */
 const TICKS = 100
 
-/** Resident memory in MB; undefined where the system has no /proc. */
-export function memoryOf(pid: number): number | undefined {
-  const kilobytes = /^VmRSS:\s+(\d+)/m.exec(read(`/proc/${pid}/status`) ?? '')?.[1]
-  return kilobytes === undefined ? undefined : Number(kilobytes) / 1000
+/** Resident memory in MB of the service, which is one process; undefined where the system has no /proc. */
+export function memoryOf({ pids: [pid] }: Service): number | undefined {
+  const kibibytes = /^VmRSS:\s+(\d+)/m.exec(read(`/proc/${pid}/status`) ?? '')?.[1]
+  return kibibytes === undefined ? undefined : (Number(kibibytes) * 1024) / 1e6
 }
 
 function read(file: string): string | undefined {

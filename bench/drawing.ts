@@ -53,7 +53,7 @@ export function bars(title: string, note: string, panels: Panel[]): string {
   const parts = panels.flatMap((panel) => {
     const drawn = [text(MARGIN, y, panel.title, 'head')]
     y += 14
-    const longest = Math.max(...panel.bars.map(({ value }) => value))
+    const longest = Math.max(...panel.bars.map(({ value }) => value)) || 1
     for (const { label, value, own } of panel.bars) {
       const width = Math.max(2, (value / longest) * (WIDTH - MARGIN * 2 - LABELS - 90))
       const middle = y + BAR / 2 + 5

@@ -1,4 +1,4 @@
-/** What a process that sends requests keeps of the answers: those within the measured time, by their status. */
+/** What a process that sends requests keeps of the answers: those of the measured time, by their status. */
 import { type Latencies, latenciesOf } from '../statistics.ts'
 
 export interface Request {
@@ -34,41 +34,45 @@ export interface OpenLoad extends Times {
 
 export interface Measured {
   seconds: number
-  /** By status; `failed` stands for connections that broke. */
+  /** By status; `failed` stands for connections that broke, and in an open load for answers that never came. */
   answers: Record<string, Latencies>
 }
 
-/** Tells the parent process when the measured time begins, and at its end what came in it. */
-export function createRecorder({ seconds, warmUp }: Times) {
+/**
+ * Tells the parent process when the measured time begins, and at its end what came in it. Before it tells, it awaits
+ * `settle`, in which what is still on its way may be recorded.
+ */
+export function createRecorder({ seconds, warmUp }: Times, settle: () => Promise<void> = async () => {}) {
   const answers: Record<string, number[]> = {}
   let running = false
   let measuring = false
-  let begun = 0
 
   /** At the first answer: before it, on a busy machine, this process may have been loading for seconds. */
   function start(): void {
     running = true
     setTimeout(() => {
       measuring = true
-      begun = performance.now()
+      const begun = performance.now()
       process.send!('begun')
-      setTimeout(finish, seconds * 1000)
+      setTimeout(() => void finish(begun), seconds * 1000)
     }, warmUp * 1000)
   }
 
-  function finish(): void {
+  async function finish(begun: number): Promise<void> {
     measuring = false
     const elapsed = (performance.now() - begun) / 1000
+    await settle()
     const entries = Object.entries(answers).map(([status, times]) => [status, latenciesOf(times)])
     const measured: Measured = { seconds: elapsed, answers: Object.fromEntries(entries) }
     process.send!(measured, () => process.exit())
   }
 
   return {
-    /** An answer that took so many milliseconds. A failure counts whenever it happens. */
-    record(status: number | 'failed', milliseconds: number): void {
+    measuring: () => measuring,
+    /** An answer that took so many milliseconds, where it is `counted`: by the time at which it comes, unless told. */
+    record(status: number | 'failed', milliseconds: number, counted = measuring): void {
       if (!running) start()
-      if (!measuring && status !== 'failed') return
+      if (!counted) return
       answers[status] ??= []
       answers[status].push(milliseconds)
     },

@@ -1,13 +1,14 @@
 /** `instances`: two processes on one MariaDB behind nginx, against one behind the same nginx. */
 import type { Bench, Scenario } from '../bench.ts'
-import { cpuOf, type Service } from '../children.ts'
+import type { Service } from '../children.ts'
 import { get } from '../people.ts'
 
 const CONNECTIONS = 100
 
 /** Behind nginx with the configuration that is shipped. */
 async function behindNginx(bench: Bench, services: Service[]): Promise<Service> {
-  return { ...services[0]!, ...(await bench.nginx(services.map(({ port }) => port))) }
+  const pids = services.flatMap((service) => service.pids)
+  return { ...services[0]!, pids, ...(await bench.nginx(services.map(({ port }) => port))) }
 }
 
 export const instances: Scenario = {
@@ -25,9 +26,7 @@ export const instances: Scenario = {
     for (let round = 1; round <= bench.rounds; round++)
       for (const [key, service] of Object.entries(sides)) {
         bench.say(`round ${round} of ${bench.rounds}: ${key}`)
-        const before = cpuOf(second.pid) ?? 0
         await bench.load(`instances/${key}`, service, { connections: CONNECTIONS, mode: 'each', requests })
-        bench.record(`instances/${key}/second`, (cpuOf(second.pid) ?? 0) - before)
       }
   },
 }

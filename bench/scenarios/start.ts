@@ -21,7 +21,7 @@ export const start: Scenario = {
         const service = await bench.latchkey(database)
         bench.record(`start/${engine}/ready`, service.startedIn)
         const remember = (when: string) => {
-          const memory = memoryOf(service.pid)
+          const memory = memoryOf(service)
           if (memory !== undefined) bench.record(`start/${engine}/${when}`, memory)
         }
         await pause(REST_MS)

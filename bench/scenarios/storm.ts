@@ -43,7 +43,7 @@ export const stormScenario: Scenario = {
         bench.say(`round ${round} of ${bench.rounds}: ${key}, calm, then storm`)
         await probe(bench, `storm/${key}/calm`, service, tokens[key]!)
         await storm(bench, `storm/${key}`, service, probe(bench, `storm/${key}/probe`, service, tokens[key]!))
-        const memory = memoryOf(service.pid)
+        const memory = memoryOf(service)
         if (memory !== undefined) bench.record(`storm/${key}/memory`, memory)
       }
   },
