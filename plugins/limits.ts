@@ -40,7 +40,7 @@ class Full extends Error {
 function createLimits({ now }: Pick<Parts, 'now'>) {
   /**
    * Who failed last stands last. Only a failure, which costs a hash, makes an entry: requests that cost nothing push
-   * nobody out. (An LRUCache takes the memory for all of its entries when it is made, and 20 ms of the start.)
+   * nobody out. (An LRUCache would take the memory for all of its entries at the start.)
    */
   const failures = new Map<string, number[]>()
   const running = new Map<string, Running>()
