@@ -34,6 +34,8 @@ export interface Scenario {
   needs?: Program[]
   /** About how long it takes, in seconds. */
   estimate(settings: Settings): number
+  /** Bytes of disk that it takes at the most, where they are many. */
+  space?(settings: Settings): number
   run(bench: Bench): Promise<void>
 }
 

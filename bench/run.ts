@@ -8,6 +8,7 @@ import { dirname, join, resolve } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
 import { find } from '../test/programs.ts'
 import { VERSION } from '../version.ts'
+import type { RecordFigure } from './answers.ts'
 import { createBench, type Scenario, type Settings } from './bench.ts'
 import { type Options, readOptions, UsageError, usage } from './options.ts'
 import { publish } from './publish.ts'
@@ -25,12 +26,15 @@ import { installTools, ROOT } from './tools.ts'
 const SCENARIOS: Scenario[] = [verify, me, login, refresh, register, stormScenario, overload, instances, start, sizes]
 /** The share of the cores that others may use without a warning. */
 const QUIET = 0.1
+const INTERRUPTED = new Error('Interrupted.')
 
 try {
   const options = readOptions(process.argv.slice(2), SCENARIOS)
-  if (options.help) process.stdout.write(usage(SCENARIOS))
+  if (options.help) process.stdout.write(usage(SCENARIOS, options))
   else await main(options)
 } catch (error) {
+  // What the scenario still awaits would keep the process alive.
+  if (error === INTERRUPTED) process.exit(130)
   console.error(error instanceof UsageError ? `${error.message} See --help.` : error)
   process.exitCode = 1
 }
@@ -41,13 +45,24 @@ async function main(options: Options): Promise<void> {
   if (disturbed > QUIET)
     console.log(`Other processes use ${percent(disturbed)} of the cores: these figures will say little.`)
   const values = new Map<string, number[]>()
-  await measure(options, (figure, value) => values.set(figure, [...(values.get(figure) ?? []), value]))
-  const report: Report = { about: { ...about(options), disturbed: percent(disturbed) }, figures: figuresOf(values) }
+  let complete = false
+  try {
+    complete = await measure(options, (figure, value) => values.set(figure, [...(values.get(figure) ?? []), value]))
+  } finally {
+    const report = writeReport(options, { ...about(options), disturbed: percent(disturbed) }, values)
+    if (!complete) process.exitCode = 1
+    else if (options.publish) publish(report, join(ROOT, 'docs'))
+  }
+}
+
+/** Writes what was measured so far, all of it or not, and prints the table. */
+function writeReport(options: Options, about: Report['about'], values: Map<string, number[]>): Report {
+  const report: Report = { about, figures: figuresOf(values) }
   const output = resolve(ROOT, options.output)
   mkdirSync(dirname(output), { recursive: true })
   writeFileSync(output, `${JSON.stringify(report, null, 2)}\n`)
-  if (options.publish) publish(report, join(ROOT, 'docs'))
   console.log(`\n${tableOf(linesOf(report.figures))}\n\nAll figures, with their least and most: ${options.output}`)
+  return report
 }
 
 /** What others use of all cores, from 0 to 1, as seen for a second. */
@@ -61,12 +76,20 @@ async function disturbance(): Promise<number> {
   return 1 - spent(({ idle }) => idle) / all
 }
 
-/** Runs the scenarios one after the other. Ctrl-C ends them in order. */
-async function measure(options: Options, record: (figure: string, value: number) => void): Promise<void> {
+/**
+ * Runs the scenarios one after the other, also after one that failed, and gives whether none did. Throws INTERRUPTED on
+ * Ctrl-C, when all that was started has ended.
+ */
+async function measure(options: Options, record: RecordFigure): Promise<boolean> {
   const progress = createProgress(options)
   const bench = createBench(options, record, progress.say)
-  const interrupted = () => void bench.close().finally(() => process.exit(130))
-  process.once('SIGINT', interrupted).once('SIGTERM', interrupted)
+  let complete = true
+  const interrupted = new Promise<never>((_, reject) => {
+    const interrupt = () => reject(INTERRUPTED)
+    process.once('SIGINT', interrupt).once('SIGTERM', interrupt)
+  })
+  // Between two scenarios nobody awaits it.
+  interrupted.catch(() => {})
   try {
     for (const scenario of options.scenarios) {
       progress.begin(scenario)
@@ -75,9 +98,16 @@ async function measure(options: Options, record: (figure: string, value: number)
         progress.say(`left out, not installed: ${missing.join(', ')}`)
         continue
       }
-      await scenario.run(bench)
+      try {
+        await Promise.race([interrupted, scenario.run(bench)])
+      } catch (error) {
+        if (error === INTERRUPTED) throw error
+        complete = false
+        progress.say(`failed: ${(error as Error).message}`)
+      }
       await bench.stopAll()
     }
+    return complete
   } finally {
     await bench.close()
   }

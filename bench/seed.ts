@@ -60,7 +60,6 @@ function seedSqlite(file: string, people: number): void {
   for (const pragma of ['journal_mode = OFF', 'synchronous = OFF', 'cache_size = -500000'])
     database.exec(`PRAGMA ${pragma}`)
   for (const sql of statements(sqlite, people)) database.exec(sql)
-  database.exec('ANALYZE')
   database.exec('PRAGMA journal_mode = WAL')
   database.close()
 }
@@ -69,7 +68,6 @@ async function seedMariadb(databaseUrl: string, people: number): Promise<void> {
   const connection = await mysql.createConnection(databaseUrl)
   await connection.query('SET GLOBAL innodb_flush_log_at_trx_commit = 0')
   for (const sql of statements(mariadb, people)) await connection.query(sql)
-  await connection.query('ANALYZE TABLE users, sessions')
   await connection.query('SET GLOBAL innodb_flush_log_at_trx_commit = 1')
   await connection.end()
 }

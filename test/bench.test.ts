@@ -104,7 +104,7 @@ t.test('figures stand on the page between its marks', async (t) => {
 
 t.test('the command line', async (t) => {
   const read = (...args: string[]) => readOptions(args, SCENARIOS)
-  t.match(read(), { seconds: 5, rounds: 3, publish: false, help: false, scenarios: { length: 2 } })
+  t.match(read(), { seconds: 4, rounds: 3, publish: false, help: false, scenarios: { length: 2 } })
   t.match(read('me', '--duration', '7', '--rounds=1'), { seconds: 7, rounds: 1, scenarios: [{ name: 'me' }] })
   const faults: [args: string[], message: RegExp][] = [
     [['nope'], /^There is no scenario nope\. There are verify, me\.$/],
@@ -140,6 +140,10 @@ t.test('one scenario', async (t) => {
   const help = node(t, ['dist/bench/run.js', '--help'])
   t.equal(await help.ended, 0)
   t.match(help.stdout(), /verify .*\n {2}me /)
+  t.match(help.stdout(), /takes about \d+ minutes, and for the while up to 23 GB of disk/)
+  const small = node(t, ['dist/bench/run.js', 'sizes', '--people=1000', '--help'])
+  t.equal(await small.ended, 0)
+  t.match(small.stdout(), /up to 1 GB/, 'of what is asked for')
   const wrong = node(t, ['dist/bench/run.js', 'nope'])
   t.equal(await wrong.ended, 1)
   t.match(wrong.stderr(), /^There is no scenario nope\. .* See --help\.$/m)
