@@ -151,6 +151,7 @@ export default fp<Parts>(
       /* c8 ignore next -- a route without them does not start; if it did, it would be closed */
       const { access = 'session', bodyType } = route.config ?? {}
       // First: a surface test holds that no other plugin puts a hook before it.
+      /* c8 ignore next -- the route itself or headers.ts has put one there before */
       route.onRequest = [gate.hook(access), ...[route.onRequest ?? []].flat()]
       if (access === 'service' && bodyType === 'form')
         route.preValidation = [enterByForm, ...[route.preValidation ?? []].flat()]

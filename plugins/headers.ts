@@ -77,7 +77,7 @@ export function whenOver({ raw, request }: FastifyReply, over: () => void): void
   }
   raw.on('close', once)
   if (!raw.socket) socket.on('close', once)
-  // It may have come already.
+  /* c8 ignore next -- it has come already: a client would have to go just while the gate asks the database */
   if (raw.destroyed || socket.destroyed) once()
 }
 
