@@ -9,7 +9,7 @@ import { createDatabase, type Mariadb, startMariadb } from '../test/mariadb.ts'
 import { startNginx } from '../test/nginx.ts'
 import { find, type Program } from '../test/programs.ts'
 import { expectStatuses, type RecordFigure, recordAnswers } from './answers.ts'
-import { cpuOf, plainEnvironment, runLoad, type Service, startService } from './children.ts'
+import { cpuOf, memoryOf, plainEnvironment, runLoad, type Service, startService } from './children.ts'
 import type { HashLoad } from './load/hashes.ts'
 import type { ClosedLoad, Measured, OpenLoad, Request } from './load/recorder.ts'
 import { COST, login, PEOPLE, someOf } from './people.ts'
@@ -53,6 +53,9 @@ const RESULTS = join(ROOT, 'bench/results')
 /** More would wait for a core. */
 const OPENS_AT_ONCE = 4
 
+/** Those that are here: MariaDB needs its server installed. */
+const ENGINES: Engine[] = find('mariadb') ? ['sqlite', 'mariadb'] : ['sqlite']
+
 export type Bench = ReturnType<typeof createBench>
 
 /** `record` gets one value of a figure, `say` a line of progress. */
@@ -81,8 +84,7 @@ export function createBench(settings: Settings, record: RecordFigure, say: (text
     record,
     say,
     folder,
-    /** Those that are here: MariaDB needs its server installed. */
-    engines: (find('mariadb') ? ['sqlite', 'mariadb'] : ['sqlite']) as Engine[],
+    engines: ENGINES,
 
     /** A database with so many people. */
     async database(engine: Engine, people = PEOPLE): Promise<string> {
@@ -96,6 +98,13 @@ export function createBench(settings: Settings, record: RecordFigure, say: (text
     /** Latchkey as it is shipped, with its defaults but for these settings. */
     latchkey: async (databaseUrl: string, env: NodeJS.ProcessEnv = {}) =>
       started(await startService('server.js', '/health/ready', folder, { ...latchkeySettings(databaseUrl), ...env })),
+
+    /** One on each engine, each with a database of its own. */
+    async latchkeys(env: NodeJS.ProcessEnv = {}, engines = ENGINES): Promise<Record<string, Service>> {
+      const each: Record<string, Service> = {}
+      for (const engine of engines) each[engine] = await this.latchkey(await this.database(engine), env)
+      return each
+    },
 
     fastify: async () => started(await startService('bench/services/fastify.js', '/auth/verify', folder)),
 
@@ -156,6 +165,12 @@ export function createBench(settings: Settings, record: RecordFigure, say: (text
       requests: Request[],
       { seconds = settings.seconds, warmUp = WARM_UP } = {},
     ) => runLoad<Measured>('open', { origin, rate, requests, seconds, warmUp } satisfies OpenLoad),
+
+    /** Remembers the resident memory of a service, where the system tells it. */
+    recordMemory(name: string, service: Service): void {
+      const memory = memoryOf(service)
+      if (memory !== undefined) record(name, memory)
+    },
 
     /** Hashes a second of all cores, and nothing else. */
     async hashes(name: string, seconds: number): Promise<number> {

@@ -8,6 +8,7 @@ export const COST = 10
 export const PEOPLE = 10_000
 
 const DIGITS = 7
+const LOGINS = 5000
 
 export const nameOf = (number: number): string => `user${String(number).padStart(DIGITS, '0')}`
 export const emailOf = (number: number): string => `${nameOf(number)}@example.com`
@@ -23,6 +24,9 @@ export const post = (path: string, body: object): Request => ({
 })
 
 export const login = (number: number): Request => post('/user/login', { email: emailOf(number), password: PASSWORD })
+
+/** Logins of people at random out of `people`; more of them than anything here asks for. */
+export const logins = (people = PEOPLE): Request[] => someOf(people, LOGINS).map(login)
 
 /** Asks for a page with an access token. */
 export const get = (path: string, token: string): Request => ({

@@ -4,6 +4,7 @@
  */
 import type { FastifyInstance, FastifyRequest, onRequestHookHandler } from 'fastify'
 import fp from 'fastify-plugin'
+import { putFirst } from '../hooks.ts'
 import type { Parts } from '../parts.ts'
 import { fail } from '../schemas/errors.ts'
 import type { AccessClaims } from '../schemas/tokens.ts'
@@ -151,10 +152,8 @@ export default fp<Parts>(
       /* c8 ignore next -- a route without them does not start; if it did, it would be closed */
       const { access = 'session', bodyType } = route.config ?? {}
       // First: a surface test holds that no other plugin puts a hook before it.
-      /* c8 ignore next -- the route itself or headers.ts has put one there before */
-      route.onRequest = [gate.hook(access), ...[route.onRequest ?? []].flat()]
-      if (access === 'service' && bodyType === 'form')
-        route.preValidation = [enterByForm, ...[route.preValidation ?? []].flat()]
+      putFirst(route, 'onRequest', gate.hook(access))
+      if (access === 'service' && bodyType === 'form') putFirst(route, 'preValidation', enterByForm)
     })
   },
   // After errors, which answers addresses that are not there; after passwords, so that the gate stands before its hook.

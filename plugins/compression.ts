@@ -7,6 +7,7 @@ import { gzip } from 'node:zlib'
 import type { FastifyReply, FastifyRequest, onSendAsyncHookHandler } from 'fastify'
 import fp from 'fastify-plugin'
 import Negotiator from 'negotiator'
+import { putFirst } from '../hooks.ts'
 import { varyBy } from './headers.ts'
 
 declare module 'fastify' {
@@ -33,7 +34,7 @@ export default fp(
   async (app) => {
     // On these routes alone, before what Fastify does to the answer of a HEAD.
     app.addHook('onRoute', (route) => {
-      if (route.config?.compress) route.onSend = [compressed as onSendAsyncHookHandler, ...[route.onSend ?? []].flat()]
+      if (route.config?.compress) putFirst(route, 'onSend', compressed as onSendAsyncHookHandler)
     })
   },
   { name: 'compression' },

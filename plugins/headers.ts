@@ -10,6 +10,7 @@ import cors, { type FastifyCorsOptions } from '@fastify/cors'
 import type { FastifyBaseLogger, FastifyInstance, FastifyReply, FastifyRequest, onRequestHookHandler } from 'fastify'
 import fp from 'fastify-plugin'
 import type { Config } from '../config.ts'
+import { putFirst } from '../hooks.ts'
 import type { Parts } from '../parts.ts'
 import { trustedProxies } from '../schemas/config.ts'
 import { type Code, fail } from '../schemas/errors.ts'
@@ -203,7 +204,7 @@ export default fp<Parts>(
     })
     // A gateway passes on what it was told to, and stores nothing.
     app.addHook('onRoute', (route) => {
-      if (!route.config?.proxied) route.onRequest = [secure, ...[route.onRequest ?? []].flat()]
+      if (!route.config?.proxied) putFirst(route, 'onRequest', secure)
     })
     // Before anything can be refused, so that a page can read what is; only what is no readable request comes before.
     if (config.CORS_ORIGINS.length > 0) {

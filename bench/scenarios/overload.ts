@@ -1,14 +1,15 @@
 /** `overload`: ten times more logins a second than the cores can hash, however slowly they are answered. */
 import { expectStatuses } from '../answers.ts'
 import type { Bench, Scenario } from '../bench.ts'
-import { login, PEOPLE, someOf } from '../people.ts'
+import type { Service } from '../children.ts'
+import { logins } from '../people.ts'
 
 const TIMES = 10
 /** What is asked before the queue is full is answered sooner than all that follows. */
 const WARM_UP = 3
 
-async function measure(bench: Bench, key: string, service: Awaited<ReturnType<Bench['latchkey']>>, limit: number) {
-  const requests = someOf(PEOPLE, PEOPLE / 2).map(login)
+async function measure(bench: Bench, key: string, service: Service, limit: number) {
+  const requests = logins()
   const options = { seconds: bench.seconds * 2, warmUp: WARM_UP }
   const { answers, seconds } = await bench.arrivals(service, limit * TIMES, requests, options)
   expectStatuses(`overload/${key}`, { answers, seconds }, [200, 503])
@@ -25,12 +26,11 @@ export const overload: Scenario = {
   about: 'ten times more logins a second than possible: what is answered, and how soon the rest is refused',
   estimate: ({ seconds, rounds }) => 10 + rounds * 3 * (2 * seconds + 5),
   async run(bench) {
-    const services = new Map<string, Awaited<ReturnType<Bench['latchkey']>>>()
-    for (const engine of bench.engines) services.set(engine, await bench.latchkey(await bench.database(engine)))
+    const services = await bench.latchkeys()
     for (let round = 1; round <= bench.rounds; round++) {
       bench.say(`round ${round} of ${bench.rounds}: hashes alone`)
       const limit = await bench.hashes('overload/hashes', bench.seconds * 2)
-      for (const [key, service] of services) {
+      for (const [key, service] of Object.entries(services)) {
         bench.say(`round ${round} of ${bench.rounds}: ${key}`)
         await measure(bench, key, service, limit)
       }

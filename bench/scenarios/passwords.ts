@@ -1,7 +1,7 @@
 /** What costs a hash: `login` and `register`, beside the limit of the same cores for hashes alone. */
 import type { Bench, Scenario } from '../bench.ts'
 import type { Service } from '../children.ts'
-import { login as loginOf, PASSWORD, PEOPLE, post, someOf } from '../people.ts'
+import { logins, PASSWORD, post } from '../people.ts'
 
 const CONNECTIONS = 32
 /** So few come in a second that it takes longer to see a rate. */
@@ -20,12 +20,6 @@ async function rounds(bench: Bench, name: string, services: Record<string, Servi
   }
 }
 
-async function latchkeys(bench: Bench): Promise<Record<string, Service>> {
-  const services: Record<string, Service> = {}
-  for (const engine of bench.engines) services[engine] = await bench.latchkey(await bench.database(engine))
-  return services
-}
-
 const estimate = (services: number) => (settings: { seconds: number; rounds: number }) =>
   10 + settings.rounds * services * (settings.seconds * TIMES + 1.5)
 
@@ -34,8 +28,8 @@ export const login: Scenario = {
   about: 'POST /user/login, 32 connections, different people; beside it the raw limit of hashes',
   estimate: estimate(4),
   async run(bench) {
-    const services = { ...(await latchkeys(bench)), express: await bench.express() }
-    await rounds(bench, 'login', services, () => someOf(PEOPLE, PEOPLE / 2).map(loginOf))
+    const services = { ...(await bench.latchkeys()), express: await bench.express() }
+    await rounds(bench, 'login', services, () => logins())
   },
 }
 
@@ -50,6 +44,6 @@ export const register: Scenario = {
       return post('/user/register', { username, email: `${username}@example.com`, password: PASSWORD })
     }
     const enough = bench.seconds * TIMES * 1000
-    await rounds(bench, 'register', await latchkeys(bench), () => Array.from({ length: enough }, account))
+    await rounds(bench, 'register', await bench.latchkeys(), () => Array.from({ length: enough }, account))
   },
 }

@@ -1,6 +1,6 @@
 /** `refresh`: chains of refresh tokens, one a connection; beside them logins, which people would need without. */
-import type { Bench, Scenario } from '../bench.ts'
-import { login, PEOPLE, post, someOf } from '../people.ts'
+import type { Scenario } from '../bench.ts'
+import { logins, post } from '../people.ts'
 
 const CONNECTIONS = 32
 
@@ -9,17 +9,14 @@ export const refresh: Scenario = {
   about: 'POST /user/refresh, REFRESH_GRACE=0, 32 connections, each with a chain of tokens of its own',
   estimate: ({ seconds, rounds }) => 10 + rounds * 2 * (2 * seconds + 6),
   async run(bench) {
-    const services = new Map<string, Awaited<ReturnType<Bench['latchkey']>>>()
-    for (const engine of bench.engines)
-      services.set(engine, await bench.latchkey(await bench.database(engine), { REFRESH_GRACE: '0' }))
+    const services = await bench.latchkeys({ REFRESH_GRACE: '0' })
     for (let round = 1; round <= bench.rounds; round++)
-      for (const [engine, service] of services) {
+      for (const [engine, service] of Object.entries(services)) {
         bench.say(`round ${round} of ${bench.rounds}: ${engine}`)
         const sessions = await bench.logIn(service, CONNECTIONS)
         const requests = sessions.map(({ refresh_token }) => post('/user/refresh', { refresh_token }))
         await bench.load(`refresh/${engine}`, service, { connections: CONNECTIONS, mode: 'refresh', requests })
-        const logins = someOf(PEOPLE, PEOPLE / 2).map(login)
-        const load = { connections: CONNECTIONS, mode: 'cycle' as const, requests: logins }
+        const load = { connections: CONNECTIONS, mode: 'cycle' as const, requests: logins() }
         await bench.load(`refresh/${engine}/logins`, service, load, [200, 503])
       }
   },

@@ -16,8 +16,7 @@ async function loadOf(bench: Bench, service: Service, path: string) {
 type Statuses = [latchkey: number, others: number]
 
 async function compare(bench: Bench, name: string, path: string, engines: Bench['engines'], statuses: Statuses) {
-  const latchkeys: Record<string, Service> = {}
-  for (const engine of engines) latchkeys[engine] = await bench.latchkey(await bench.database(engine))
+  const latchkeys = await bench.latchkeys({}, engines)
   const services = { ...latchkeys, fastify: await bench.fastify(), express: await bench.express() }
   const loads: Record<string, Awaited<ReturnType<typeof loadOf>>> = {}
   bench.say(`${CONNECTIONS} people log in at each service`)

@@ -3,7 +3,7 @@ import { statfsSync } from 'node:fs'
 import type { Bench, Engine, Scenario } from '../bench.ts'
 import type { Service } from '../children.ts'
 import type { Request } from '../load/recorder.ts'
-import { get, login, post, someOf } from '../people.ts'
+import { get, logins, post } from '../people.ts'
 
 const CONNECTIONS = 32
 const SIZES = [1000, 1_000_000, 10_000_000]
@@ -57,8 +57,7 @@ async function measure(bench: Bench, { name, people, service, reads }: Side): Pr
   const refreshes = sessions.map(({ refresh_token }) => post('/user/refresh', { refresh_token }))
   await bench.load(`${name}/refresh`, service, { ...load, mode: 'refresh', requests: refreshes })
   await bench.load(`${name}/me`, service, { ...load, mode: 'cycle', requests: reads })
-  const logins = someOf(people, 5000).map(login)
-  await bench.load(`${name}/login`, service, { ...load, mode: 'cycle', requests: logins }, [200, 503])
+  await bench.load(`${name}/login`, service, { ...load, mode: 'cycle', requests: logins(people) }, [200, 503])
 }
 
 export const sizes: Scenario = {

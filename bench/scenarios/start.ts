@@ -1,8 +1,7 @@
 /** `start`: how soon a process answers, and the memory that it takes at rest and after a storm of logins. */
 import { setTimeout as pause } from 'node:timers/promises'
 import type { Scenario } from '../bench.ts'
-import { memoryOf } from '../children.ts'
-import { login, PEOPLE, someOf } from '../people.ts'
+import { logins } from '../people.ts'
 
 const REST_MS = 5000
 const CLIENTS = 64
@@ -20,16 +19,11 @@ export const start: Scenario = {
         bench.say(`round ${round} of ${bench.rounds}: ${engine}`)
         const service = await bench.latchkey(database)
         bench.record(`start/${engine}/ready`, service.startedIn)
-        const remember = (when: string) => {
-          const memory = memoryOf(service)
-          if (memory !== undefined) bench.record(`start/${engine}/${when}`, memory)
-        }
         await pause(REST_MS)
-        remember('rest')
-        const requests = someOf(PEOPLE, PEOPLE / 2).map(login)
-        const load = { connections: CLIENTS, mode: 'cycle' as const, requests, seconds: bench.seconds * 2 }
+        bench.recordMemory(`start/${engine}/rest`, service)
+        const load = { connections: CLIENTS, mode: 'cycle' as const, requests: logins(), seconds: bench.seconds * 2 }
         await bench.load(`start/${engine}/storm`, service, load, [200, 503])
-        remember('storm')
+        bench.recordMemory(`start/${engine}/storm`, service)
         await service.stop()
       }
     }

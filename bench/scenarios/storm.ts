@@ -1,9 +1,9 @@
 /** `storm`: people who log in without end, and what others feel of it who only send their token. */
 import { expectStatuses } from '../answers.ts'
 import type { Bench, Scenario } from '../bench.ts'
-import { memoryOf, type Service } from '../children.ts'
+import type { Service } from '../children.ts'
 import type { Measured } from '../load/recorder.ts'
-import { get, login, PEOPLE, someOf } from '../people.ts'
+import { get, logins } from '../people.ts'
 
 const CLIENTS = 64
 const PROBES_A_SECOND = 100
@@ -20,9 +20,8 @@ async function probe(bench: Bench, name: string, service: Service, tokens: strin
 }
 
 async function storm(bench: Bench, name: string, service: Service, during: Promise<void>): Promise<Measured> {
-  const requests = someOf(PEOPLE, PEOPLE / 2).map(login)
   const seconds = bench.seconds * 2
-  const load = { connections: CLIENTS, mode: 'cycle' as const, requests, seconds }
+  const load = { connections: CLIENTS, mode: 'cycle' as const, requests: logins(), seconds }
   const [measured] = await Promise.all([bench.load(`${name}/logins`, service, load, [200, 503]), during])
   return measured
 }
@@ -32,9 +31,7 @@ export const stormScenario: Scenario = {
   about: '64 clients log in without end; GET /auth/verify and /user/me beside them at 100 a second',
   estimate: ({ seconds, rounds }) => 10 + rounds * 3 * (3 * seconds + 4),
   async run(bench) {
-    const services: Record<string, Service> = {}
-    for (const engine of bench.engines) services[engine] = await bench.latchkey(await bench.database(engine))
-    services.express = await bench.express()
+    const services = { ...(await bench.latchkeys()), express: await bench.express() }
     const tokens: Record<string, string[]> = {}
     for (const [key, service] of Object.entries(services))
       tokens[key] = (await bench.logIn(service, TOKENS)).map(({ access_token }) => access_token)
@@ -44,8 +41,7 @@ export const stormScenario: Scenario = {
         await probe(bench, `storm/${key}/calm`, service, tokens[key]!, bench.seconds)
         const probing = probe(bench, `storm/${key}/probe`, service, tokens[key]!, bench.seconds * 2)
         await storm(bench, `storm/${key}`, service, probing)
-        const memory = memoryOf(service)
-        if (memory !== undefined) bench.record(`storm/${key}/memory`, memory)
+        bench.recordMemory(`storm/${key}/memory`, service)
       }
   },
 }

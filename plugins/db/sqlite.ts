@@ -71,15 +71,7 @@ export function openSqlite(file: string, { maxWaitMs, exclusive }: Options): Eng
     types,
     name: `SQLite ${file}`,
     all: <Row>(sql: string, values: Value[] = []) => attempt(() => prepare(sql).all(values) as Row[]),
-    async first<Row>(sql: string, values: Value[]): Promise<Row | undefined> {
-      const read = () => prepare(sql).get(values) as Row | undefined
-      // Nearly always there is nothing to wait for, and then no time to reckon.
-      try {
-        return read()
-      } catch {
-        return attempt(read)
-      }
-    },
+    first: <Row>(sql: string, values: Value[]) => attempt(() => prepare(sql).get(values) as Row | undefined),
     run: async (sql, values = []) => (await write([{ sql, values }]))![0]!,
     batch: write,
     define: (sql) => attempt(() => define(connection, sql)),

@@ -3,8 +3,15 @@
  * queue; `turn` is called when the wait is over and may still call the job off. A route that states `hashes` is given a
  * place in that queue.
  */
-import type { FastifyInstance, FastifyReply, FastifyRequest, onRequestAsyncHookHandler } from 'fastify'
+import type {
+  FastifyContextConfig,
+  FastifyInstance,
+  FastifyReply,
+  FastifyRequest,
+  onRequestAsyncHookHandler,
+} from 'fastify'
 import fp from 'fastify-plugin'
+import { putFirst } from '../../hooks.ts'
 import type { Parts } from '../../parts.ts'
 import { fail } from '../../schemas/errors.ts'
 import { clientOf, whenOver } from '../headers.ts'
@@ -59,9 +66,8 @@ export const placeOf = (request: FastifyRequest): Place => request.place ?? fail
  * Decides before the body is read and anything is looked up: what is refused costs next to nothing. The place is left
  * when the answer is out, or the client gone: Node says both by `close`.
  */
-function createAdmission(placeFor: Passwords['place']) {
+function createAdmission(placeFor: Passwords['place'], { hashes, admission }: FastifyContextConfig) {
   return async (request: FastifyRequest, reply: FastifyReply): Promise<void> => {
-    const { hashes, admission } = request.routeOptions.config
     const place = placeFor(networkOf(clientOf(request).ip), hashes)
     request.place = place
     whenOver(reply, place.leave)
@@ -74,11 +80,11 @@ export default fp<Parts>(
     const passwords = createPasswords({ config })
     app.decorate('passwords', passwords)
     app.decorateRequest('place', null)
-    const admit = createAdmission(passwords.place) as onRequestAsyncHookHandler
     // On these routes alone; the gate, whose plugin comes later, puts itself before it.
     app.addHook('onRoute', (route) => {
       /* c8 ignore next -- no route starts without a config: access.ts */
-      if (route.config?.hashes) route.onRequest = [admit, ...[route.onRequest ?? []].flat()]
+      if (!route.config?.hashes) return
+      putFirst(route, 'onRequest', createAdmission(passwords.place, route.config) as onRequestAsyncHookHandler)
     })
     // Fastify calls this after the requests in flight were answered: it stops the server first.
     app.addHook('onClose', passwords.close)
