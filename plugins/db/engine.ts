@@ -25,6 +25,8 @@ export interface Engine {
   types: Types
   /** For people: which database this is, without its password. */
   name: string
+  /** What a query may take outside of a request: DB_MAX_WAIT_MS. */
+  maxWaitMs: number
   all<Row>(sql: string, values?: Value[]): Promise<Row[]>
   /** The first row, at less cost than a list of one. */
   first<Row>(sql: string, values: Value[]): Promise<Row | undefined>

@@ -129,6 +129,7 @@ export function createEngine(pool: Pool, name: string, maxWaitMs: number): Engin
   return {
     types,
     name,
+    maxWaitMs,
     all,
     first: async <Row>(sql: string, values: Value[]) => (await all<Row>(sql, values))[0],
     run: async (sql, values = []) =>

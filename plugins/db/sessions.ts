@@ -3,6 +3,7 @@ import type { Session } from '../../schemas/session.ts'
 import type { Account } from '../../schemas/user.ts'
 import { ACCOUNT_COLUMNS, type AccountRow, accountOf } from './accounts.ts'
 import type { Engine, Statement } from './engine.ts'
+import { createTogether } from './together.ts'
 
 /** A session that has ended, and until when an access token of its may be alive. */
 export interface Ended {
@@ -67,20 +68,25 @@ const PURGE_BATCH = 200
 
 const ENDED = 'SELECT id, until, ended_at AS endedAt FROM sessions'
 
-const select = (column: string) =>
-  `SELECT ${COLUMNS}, ${ACCOUNT_COLUMNS} FROM sessions s LEFT JOIN users u ON u.id = s.user_id WHERE s.${column} = ?`
-/** With its person; made once, as in users.ts. */
-const STATE = { byId: select('id'), byHandle: select('handle_hash') }
+/** With their persons. */
+const select = (condition: string) =>
+  `SELECT ${COLUMNS}, ${ACCOUNT_COLUMNS} FROM sessions s LEFT JOIN users u ON u.id = s.user_id WHERE s.${condition}`
+/** Made once, as in users.ts. */
+const BY_ID = select('id = ?')
 
 export function createSessionsTable(engine: Engine) {
-  async function state(sql: string, value: string): Promise<SessionState | undefined> {
-    const row = await engine.first<StateRow>(sql, [value])
-    return row && stateOf(row)
-  }
+  const byHandle = createTogether<StateRow>(
+    engine,
+    (marks) => select(`handle_hash IN (${marks})`),
+    (row) => row.handle_hash,
+  )
+
+  const found = (row: StateRow | undefined) => row && stateOf(row)
 
   return {
-    byId: (id: string) => state(STATE.byId, id),
-    byHandle: (handleHash: string) => state(STATE.byHandle, handleHash),
+    byId: async (id: string) => found(await engine.first<StateRow>(BY_ID, [id])),
+    /** Read together with others: refreshes come in crowds. */
+    byHandle: async (handleHash: string) => found(await byHandle(handleHash)),
 
     /** The living sessions of a person, the newest first. */
     async list(userId: string, time: number): Promise<Session[]> {

@@ -9,12 +9,13 @@ import type { Account } from '../../schemas/user.ts'
 import { ACCOUNT_COLUMNS, type AccountRow, accountOf } from './accounts.ts'
 import { type Engine, type Statement, UniqueViolation } from './engine.ts'
 import { endAllOf, endOldest, insertSession } from './sessions.ts'
+import { createTogether } from './together.ts'
 
 export type Taken = 'EMAIL_TAKEN' | 'USERNAME_TAKEN'
 
-const select = (column: string) => `SELECT ${ACCOUNT_COLUMNS} FROM users u WHERE u.${column} = ?`
+const select = (condition: string) => `SELECT ${ACCOUNT_COLUMNS} FROM users u WHERE u.${condition}`
 /** Made once: a text that is put together at each call is hashed at each call, to find its prepared statement. */
-const BY = { id: select('id'), email: select('email_canonical'), username: select('username_canonical') }
+const BY = { email: select('email_canonical = ?'), username: select('username_canonical = ?') }
 
 export function createUsers(engine: Engine, maxSessions: number) {
   async function one(sql: string, value: string | undefined): Promise<Account | undefined> {
@@ -23,11 +24,21 @@ export function createUsers(engine: Engine, maxSessions: number) {
     return row && accountOf(row)
   }
 
+  const byId = createTogether<AccountRow>(
+    engine,
+    (marks) => select(`id IN (${marks})`),
+    (row) => row.user_id,
+  )
+
   const byEmail = (email: string) => one(BY.email, canonicalEmail(email))
   const byUsername = (username: string) => one(BY.username, canonicalUsername(username))
 
   return {
-    byId: (id: string) => one(BY.id, id),
+    /** Read together with others: GET /user/me is asked all the time. */
+    async byId(id: string): Promise<Account | undefined> {
+      const row = await byId(id)
+      return row && accountOf(row)
+    },
 
     /** The account of a name as somebody typed it; undefined too where no account can have such a name. */
     byName: (name: Name) => ('email' in name ? byEmail(name.email) : byUsername(name.username)),

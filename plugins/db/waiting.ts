@@ -30,6 +30,11 @@ export function withBudgetUntil(whenOver: (over: () => void) => void, ms: number
   withBudget(ms, work)
 }
 
+/** Runs what several requests wait for with a budget of its own, as the first of them has it by now. */
+export function shared<T>(ms: number, work: () => T): T {
+  return budgets.getStore() ? withBudget(ms, work) : work()
+}
+
 /**
  * Runs `work` with the milliseconds that are left, and takes off what it took. Outside of a request `ms` is the budget.
  * Throws UNAVAILABLE where nothing is left.

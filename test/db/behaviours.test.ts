@@ -66,6 +66,16 @@ const users: Record<string, Behaviour> = {
     t.strictSame((await db.users.byId(account.id))?.roles, [])
   },
 
+  async 'byId gives each his own, however many are asked for at once'(t, { db, person }) {
+    const made = [await person(), await person(), await person()].map(({ account }) => account)
+    const asked = Array.from({ length: 150 }, (_, index) => made[index % 4]?.id ?? randomId())
+    const found = await Promise.all(asked.map((id) => db.users.byId(id)))
+    t.strictSame(
+      found,
+      asked.map((id) => made.find((one) => one.id === id)),
+    )
+  },
+
   async 'byId finds nobody by an unknown id'(t, { db }) {
     t.equal(await db.users.byId(randomId()), undefined)
     t.equal(await db.users.byId(''), undefined)

@@ -44,6 +44,11 @@ function noted(engine: Engine) {
   return { statements, noting }
 }
 
+/** Of what is read together with others, the statement of each length. */
+async function inCrowds(read: (id: string) => Promise<unknown>, id: string): Promise<void> {
+  for (const size of [1, 2, 9]) await Promise.all(Array.from({ length: size }, () => read(id)))
+}
+
 /** Calls every function of these tables once, by the name of the function. */
 function everything(engine: Engine) {
   const [users, sessions, keys] = [createUsers(engine, 3), createSessionsTable(engine), createKeysTable(engine)]
@@ -53,7 +58,7 @@ function everything(engine: Engine) {
   const calls = {
     users: {
       register: () => users.register(ann, first),
-      byId: () => users.byId(ann.id),
+      byId: () => inCrowds(users.byId, ann.id),
       byName: async () => [await users.byName({ email: ann.email }), await users.byName({ username: ann.username })],
       taken: () => users.taken(ann.email, ann.username),
       login: () => users.login(ann, undefined, session(ann.id)),
@@ -63,7 +68,7 @@ function everything(engine: Engine) {
     },
     sessions: {
       byId: () => sessions.byId(first.id),
-      byHandle: () => sessions.byHandle(first.handleHash),
+      byHandle: () => inCrowds(sessions.byHandle, first.handleHash),
       list: () => sessions.list(ann.id, T0),
       rotate: () => sessions.rotate(first, first),
       end: () => sessions.end(ann.id, first.id, T0),
