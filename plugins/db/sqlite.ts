@@ -1,17 +1,20 @@
 /**
  * SQLite, the embedded default: one synchronous connection. A lock that another process holds (a command that writes)
- * is waited for in short tries, one waiter at a time, so that the event loop goes on.
+ * is waited for in short tries, one for all, so that the event loop goes on.
  */
 import { closeSync, mkdirSync, openSync } from 'node:fs'
 import { dirname } from 'node:path'
-import { setTimeout as pause } from 'node:timers/promises'
-import { fail } from '../../schemas/errors.ts'
+import { setImmediate as immediately, setTimeout as pause } from 'node:timers/promises'
+import { Failure, fail } from '../../schemas/errors.ts'
 import { type Engine, type Statement, type Types, UniqueViolation, type Value } from './engine.ts'
 import { type Connection, faultOf, openConnection, type Prepared } from './sqlite-driver.ts'
 import { spend } from './waiting.ts'
 
 /** SQLite compares TEXT byte by byte, trailing spaces included. The names must have TEXT affinity: VARBINARY would turn '123' into a number. */
 const types: Types = { id: 'TEXT', canonical: 'TEXT', text: () => 'TEXT', long: 'TEXT' }
+
+/** So many writes share a transaction at the most: the event loop stands still for it. */
+const TOGETHER = 64
 
 interface Options {
   maxWaitMs: number
@@ -33,43 +36,14 @@ export function openSqlite(file: string, { maxWaitMs, exclusive }: Options): Eng
     return statement
   }
 
-  /**
-   * Single writes too: libsql does not reset a statement that met a lock, so only BEGIN may meet one. node:sqlite resets
-   * it and would not need that.
-   */
-  function transaction(statements: Statement[]): number[] | undefined {
-    connection.exec('BEGIN IMMEDIATE')
-    let open = true
-    try {
-      const counts: number[] = []
-      for (const { sql, values, expect } of statements) {
-        const { changes } = prepare(sql).run(values)
-        if (expect !== undefined && changes !== expect) return undefined
-        counts.push(changes)
-      }
-      connection.exec('COMMIT')
-      open = false
-      return counts
-    } finally {
-      if (open) rollBack(connection)
-    }
-  }
-
   const attempt = <T>(work: () => T) => spend(maxWaitMs, (left) => untilUnlocked(work, performance.now() + left))
 
-  /** Writes wait in line: only the first one tries for the lock. */
-  let last: Promise<unknown> = Promise.resolve()
-  const write = (statements: Statement[]) =>
-    spend(maxWaitMs, (left) => {
-      const end = performance.now() + left
-      const mine = last.then(() => untilUnlocked(() => transaction(statements), end))
-      last = mine.catch(() => {})
-      return mine
-    })
+  const write = createWriter(connection, prepare, maxWaitMs)
 
   return {
     types,
     name: `SQLite ${file}`,
+    maxWaitMs,
     all: <Row>(sql: string, values: Value[] = []) => attempt(() => prepare(sql).all(values) as Row[]),
     first: <Row>(sql: string, values: Value[]) => attempt(() => prepare(sql).get(values) as Row | undefined),
     run: async (sql, values = []) => (await write([{ sql, values }]))![0]!,
@@ -121,6 +95,104 @@ function hold(file: string): Connection {
   }
 }
 
+interface Write {
+  statements: Statement[]
+  /** By performance.now(). */
+  end: number
+  settle: (error: unknown, counts?: number[]) => void
+}
+
+/**
+ * Writes that come in one turn of the event loop, or while another process holds the lock, share a transaction: it is the
+ * disk that a write waits for, and it answers twenty as soon as one. Each of them is undone by itself.
+ */
+function createWriter(connection: Connection, prepare: (sql: string) => Prepared, maxWaitMs: number) {
+  let waiting: Write[] = []
+  let writing = false
+
+  function runAll(statements: Statement[]): number[] | undefined {
+    const counts: number[] = []
+    for (const { sql, values, expect } of statements) {
+      const { changes } = prepare(sql).run(values)
+      if (expect !== undefined && changes !== expect) return undefined
+      counts.push(changes)
+    }
+    return counts
+  }
+
+  /** One of those that share a transaction. Gives what is to be told once it is committed. */
+  function runOne({ statements, settle }: Write): () => void {
+    connection.exec('SAVEPOINT one')
+    let counts: number[] | undefined
+    let fault: unknown
+    try {
+      counts = runAll(statements)
+    } catch (error) {
+      fault = meaningOf(error)
+      if (fault instanceof Failure) throw error
+    }
+    connection.exec(counts ? 'RELEASE one' : 'ROLLBACK TO one; RELEASE one')
+    return () => settle(fault, counts)
+  }
+
+  /** Only BEGIN may meet a lock: libsql does not reset a statement that met one. (node:sqlite does, and would not need that.) */
+  function transaction(writes: Write[]): (() => void)[] {
+    connection.exec('BEGIN IMMEDIATE')
+    let open = true
+    try {
+      const settled = writes.map(runOne)
+      connection.exec('COMMIT')
+      open = false
+      return settled
+    } finally {
+      if (open) rollBack(connection)
+    }
+  }
+
+  /** Gives false where the lock is another's. */
+  function writeSome(writes: Write[]): boolean {
+    try {
+      for (const settle of transaction(writes)) settle()
+    } catch (error) {
+      if (faultOf(error) === 'busy') return false
+      for (const { settle } of writes) settle(meaningOf(error))
+    }
+    return true
+  }
+
+  async function writeAll(): Promise<void> {
+    writing = true
+    await immediately()
+    while (waiting.length > 0) {
+      const late = waiting.filter(({ end }) => performance.now() > end)
+      waiting = waiting.filter((write) => !late.includes(write))
+      for (const { settle } of late) settle(new Failure('UNAVAILABLE'))
+      const writes = waiting.slice(0, TOGETHER)
+      if (writeSome(writes)) waiting = waiting.slice(TOGETHER)
+      else await pause(10)
+    }
+    writing = false
+  }
+
+  return (statements: Statement[]): Promise<number[] | undefined> =>
+    spend(
+      maxWaitMs,
+      (left) =>
+        new Promise((resolve, reject) => {
+          const settle: Write['settle'] = (error, counts) => (error ? reject(error) : resolve(counts))
+          waiting.push({ statements, end: performance.now() + left, settle })
+          if (!writing) void writeAll()
+        }),
+    )
+}
+
+/** What an error of SQLite is to the rest of the house. */
+function meaningOf(error: unknown): unknown {
+  const fault = faultOf(error)
+  if (fault === 'unique') return new UniqueViolation()
+  return fault === 'away' ? new Failure('UNAVAILABLE', { cause: error }) : error
+}
+
 /** Tries until `end`, by performance.now(); exported for the faults that only a test can bring about. */
 export async function untilUnlocked<T>(work: () => T, end: number): Promise<T> {
   for (;;) {
@@ -128,10 +200,7 @@ export async function untilUnlocked<T>(work: () => T, end: number): Promise<T> {
     try {
       return work()
     } catch (error) {
-      const fault = faultOf(error)
-      if (fault === 'unique') throw new UniqueViolation()
-      if (fault === 'away') fail('UNAVAILABLE', { cause: error })
-      if (fault === 'other') throw error
+      if (faultOf(error) !== 'busy') throw meaningOf(error)
     }
     await pause(10)
   }

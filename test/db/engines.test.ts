@@ -1,6 +1,6 @@
 /** What each engine does below the room: session state, conflicts, lost connections, locks, and databases that fall silent. */
 import { once } from 'node:events'
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { isBuiltin } from 'node:module'
 import { type AddressInfo, connect, createServer, type Server } from 'node:net'
 import { tmpdir } from 'node:os'
@@ -101,6 +101,44 @@ function watched(pool: CallbackPool) {
     pool.getConnection((error, connection) => got(error, connection && watch(connection)))
   return { seen, pool: { getConnection } as Pool }
 }
+
+/** How many transactions stand in the journal of a SQLite file, by its format: a frame that ends one names the file's size. */
+async function commitsOf(file: string): Promise<number> {
+  const journal = await readFile(`${file}-wal`)
+  const pageSize = journal.readUInt32BE(8)
+  let commits = 0
+  for (let at = 32; at < journal.length; at += 24 + pageSize) if (journal.readUInt32BE(at + 4) > 0) commits++
+  return commits
+}
+
+t.test('SQLite: writes of one turn share transactions, and each of them is done or undone by itself', async (t) => {
+  const file = join(await folder(t), 'a.db')
+  const engine = openSqlite(file, { maxWaitMs: 2000, exclusive: true })
+  t.teardown(engine.close)
+  const name = await numbers(engine)
+  const insert = (id: number) => ({ sql: `INSERT INTO ${name} (id, n) VALUES (?, 0)`, values: [id] })
+  const before = await commitsOf(file)
+  const outcomes = await Promise.allSettled([
+    engine.batch([insert(2), { ...add(name, 0), expect: 1 }]),
+    engine.batch([add(name, 0), insert(1)]),
+    engine.batch([add(name, 0), { ...add(name, 99), expect: 1 }]),
+    engine.batch([add(name, 0), { sql: `INSERT INTO ${name} (nothing) VALUES (0)`, values: [] }]),
+    engine.run(`INSERT INTO ${name} (id, n) VALUES (?, 0)`, [3]),
+    ...Array.from({ length: 65 }, () => engine.batch([add(name, 1)])),
+  ])
+  t.equal((await commitsOf(file)) - before, 2, 'of 70, 64 and the rest')
+  t.strictSame(outcomes[0], { status: 'fulfilled', value: [1, 1] })
+  t.ok((outcomes[1] as PromiseRejectedResult).reason instanceof UniqueViolation)
+  t.strictSame(outcomes[2], { status: 'fulfilled', value: undefined })
+  t.match(String((outcomes[3] as PromiseRejectedResult).reason), /nothing/)
+  t.strictSame(outcomes[4], { status: 'fulfilled', value: 1 })
+  t.strictSame(await engine.all(`SELECT id, n FROM ${name} ORDER BY id`), [
+    { id: 0, n: 1 },
+    { id: 1, n: 65 },
+    { id: 2, n: 0 },
+    { id: 3, n: 0 },
+  ])
+})
 
 t.test('every connection has the state that the SQL relies on, the first too', { skip }, async (t) => {
   const { engine, pool } = await open(t, await mariadbUrl(t), { maxWaitMs: 1001 })
