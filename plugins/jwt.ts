@@ -1,8 +1,9 @@
 /**
- * Access tokens (RFC 9068) by @fastify/jwt over the signing keys: issues them, and verifies them exactly. A token does
+ * Access tokens (RFC 9068) by @fastify/jwt, and the fast-jwt under it, over the signing keys: issues them, and verifies them exactly. A token does
  * not pass by what is missing from it.
  */
 import fastifyJwt, { type JWT } from '@fastify/jwt'
+import { createSigner } from 'fast-jwt'
 import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
 import { LRUCache } from 'lru-cache'
@@ -29,6 +30,16 @@ interface Needs extends Pick<Parts, 'config' | 'now' | 'newId'> {
 function createAccessTokens({ jwt, keys, config, now, newId }: Needs) {
   /** By the token exactly as it was sent, never by a hash or a part of it; only what was verified, expired or not. Full, it drops the one longest unused; that of a revoked key is refused at its next use, and goes. */
   const known = new LRUCache<string, Verified>({ max: KNOWN_TOKENS })
+
+  /** By the key that signed last. To read a key from its PEM costs ten times its signature, and @fastify/jwt does it at each call that names one. */
+  let signer: { key: string; sign: (claims: AccessClaims) => string } | undefined
+
+  function sign(claims: AccessClaims): string {
+    const { alg, key, ...named } = keyOf(keys, config)
+    if (signer?.key !== key)
+      signer = { key, sign: createSigner({ algorithm: alg, key, header: { alg, typ: TYP, ...named } }) }
+    return signer.sign(claims)
+  }
 
   async function verifyAnew(token: string): Promise<AccessClaims> {
     const { header, payload } = readToken(token) ?? fail('INVALID_TOKEN')
@@ -68,8 +79,7 @@ function createAccessTokens({ jwt, keys, config, now, newId }: Needs) {
         sid,
         roles,
       }
-      const { alg, key, ...named } = signerOf(keys, config)
-      return jwt.sign(claims, { algorithm: alg, key, header: { alg, typ: TYP, ...named } })
+      return sign(claims)
     },
 
     /**
@@ -96,7 +106,7 @@ function createAccessTokens({ jwt, keys, config, now, newId }: Needs) {
 }
 
 /** What signs: the key of this moment, or with HS256 the secret that every verifier shares, which has no id. */
-function signerOf({ set }: Keys, { JWT_SECRET }: Parts['config']) {
+function keyOf({ set }: Keys, { JWT_SECRET }: Parts['config']) {
   if (!set) return { alg: 'HS256' as const, key: JWT_SECRET }
   const { alg, kid, privatePem } = set.current()
   return { alg, kid, key: privatePem }
@@ -115,7 +125,7 @@ export default fp<Parts>(
   async (app, parts) => {
     const keys = keysOf(app)
     const { set } = keys
-    const { alg, key } = signerOf(keys, parts.config)
+    const { alg, key } = keyOf(keys, parts.config)
     await app.register(fastifyJwt, {
       secret: set ? { private: key, public: publicKeyOf(set) } : key,
       sign: { algorithm: alg },

@@ -27,7 +27,8 @@ interface Known extends SigningKey {
 export function createKeySet({ db, sealing, rules, log, tokenTtl, now }: Needs) {
   const told = new Set<string>()
   let rows: StoredKey[] = []
-  let known = new Map<string, Known>()
+  /** One map for good: what each request looks into must not be another object each second. */
+  const known = new Map<string, Known>()
   let readAt = Number.NEGATIVE_INFINITY
   /** Reads in the order in which they were begun, and the latest of them that came back. */
   let [begun, taken] = [0, 0]
@@ -45,7 +46,8 @@ export function createKeySet({ db, sealing, rules, log, tokenTtl, now }: Needs) 
     if (!signingOf(usable, now())) throw new Error('The database has no signing key that opens under SECRET.')
     rows = usable
     const ends = [...publishedUntil(usable, rules)]
-    known = new Map(ends.map(([{ kid }, until]) => [kid, { ...keys.get(kid)!, until }]))
+    known.clear()
+    for (const [{ kid }, until] of ends) known.set(kid, { ...keys.get(kid)!, until })
   }
 
   async function read(complain: (kid: string) => void): Promise<void> {
