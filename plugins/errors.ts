@@ -5,10 +5,11 @@
 import { randomUUID } from 'node:crypto'
 import type { ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
-import type { FastifyError, FastifyReply, FastifyRequest, onResponseHookHandler } from 'fastify'
+import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest, onResponseHookHandler } from 'fastify'
 import fp from 'fastify-plugin'
 import FindMyWay, { type HTTPMethod } from 'find-my-way'
 import Negotiator from 'negotiator'
+import type { Config } from '../config.ts'
 import type { Parts } from '../parts.ts'
 import { type Code, ERRORS, errorBody, Failure, isOauth, type Language } from '../schemas/errors.ts'
 import { METHODS, STATUS_CODES } from '../schemas/http.ts'
@@ -58,13 +59,41 @@ function headersOf({ code, statusCode, particulars }: Failure, request: FastifyR
   }
 }
 
-/** One line for each error answer, unless LOG_REQUESTS is none; for our own faults always. The route is logged, not the address: that can hold anything. */
+/** One line for each error answer, as LOG_REQUESTS says; for our own faults always. The route is logged, not the address: that can hold anything. */
 function log({ code, statusCode, cause }: Failure, request: FastifyRequest): void {
   const isOurs = statusCode === 500 || (statusCode === 503 && cause !== undefined)
-  if (!isOurs && request.server.getDecorator<boolean>('silentAboutRequests')) return
+  const { level, overload } = request.server.getDecorator<RequestLog>('requestLog')
+  if (!isOurs && level === 'none') return
+  if (!isOurs && level === 'errors' && code === 'OVERLOADED') return overload()
   const line = { reqId: request.id, code, statusCode, method: request.method, route: request.routeOptions.url }
   if (statusCode < 500) request.log.info(line, 'refused')
   else request.log[statusCode === 503 ? 'warn' : 'error']({ ...line, err: cause }, 'failed')
+}
+
+interface RequestLog {
+  level: Config['LOG_REQUESTS']
+  /** Takes note of a refusal for want of time to hash. */
+  overload: () => void
+}
+
+/**
+ * One line a second for all who are refused in a storm: hundreds of lines say no more than their number, and cost as much
+ * as some of the logins.
+ */
+function createOverloadLog(app: FastifyInstance): () => void {
+  let count = 0
+  let timer: NodeJS.Timeout | undefined
+  function tell(): void {
+    clearTimeout(timer)
+    if (count > 0) app.log.warn({ code: 'OVERLOADED', statusCode: 503, count }, 'failed')
+    count = 0
+    timer = undefined
+  }
+  app.addHook('onClose', async () => tell())
+  return () => {
+    count++
+    timer ??= setTimeout(tell, 1000)
+  }
 }
 
 const CODES_OF_PARSER: Record<string, Code> = {
@@ -116,7 +145,7 @@ const logAnswer: onResponseHookHandler = (request, reply, done) => {
 
 export default fp<Parts>(
   async (app, { config: { LOG_REQUESTS } }) => {
-    app.decorate('silentAboutRequests', LOG_REQUESTS === 'none')
+    app.decorate('requestLog', { level: LOG_REQUESTS, overload: createOverloadLog(app) } satisfies RequestLog)
     if (LOG_REQUESTS === 'all') app.addHook('onResponse', logAnswer)
     // A tunnel is asked for: Node leaves its socket to whoever listens.
     app.server.on('connect', (_request, socket) => answerClientError(new Error('CONNECT'), socket as Socket))

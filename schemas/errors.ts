@@ -214,7 +214,11 @@ export class Failure extends Error {
   readonly particulars: Particulars
 
   constructor(code: Code, particulars: Particulars = {}) {
+    // Where it was raised says nothing that its code does not: a stack would be the dearest part of a refusal.
+    const { stackTraceLimit } = Error
+    Error.stackTraceLimit = 0
     super(ERRORS[code].en, { cause: particulars.cause })
+    Error.stackTraceLimit = stackTraceLimit
     this.code = code
     this.statusCode = ERRORS[code].status
     this.particulars = particulars

@@ -48,3 +48,34 @@ t.test('none: only what is our own fault, such as a table that is not there', as
   t.match(lines, [{ level: 50, code: 'INTERNAL', statusCode: 500, method: 'POST', route: '/user/login' }])
   t.equal(lines.length, 1)
 })
+
+/** What the log says of a crowd of whom one at a time is let to the hashes, and how many were refused. */
+async function linesOfCrowd(t: Test, LOG_REQUESTS: string) {
+  const settings = { LOG_REQUESTS, HASH_CONCURRENCY: '1', HASH_MAX_WAIT_MS: '1' }
+  const service = await serve(t, await createEngine(t, 'sqlite').databaseUrl(), settings)
+  const login = () => service.ask('POST /user/login', { username: 'ann', password: PASSWORD })
+  const answers = await Promise.all(Array.from({ length: 30 }, login))
+  service.signal('SIGTERM')
+  await service.ended
+  const lines = service.stdout().trim().split('\n')
+  const overloaded = lines.map((line) => JSON.parse(line)).filter(({ code }) => code === 'OVERLOADED')
+  return { overloaded, refused: answers.filter(({ status }) => status === 503).length }
+}
+
+t.test('who is refused in a storm is counted, one line a second', async (t) => {
+  const { overloaded, refused } = await linesOfCrowd(t, 'errors')
+  t.ok(refused > 20, `${refused} refused`)
+  for (const line of overloaded) t.match(line, { level: 40, statusCode: 503, count: Number, msg: 'failed' })
+  t.equal(
+    overloaded.reduce((sum, { count }) => sum + count, 0),
+    refused,
+  )
+  t.ok(overloaded.length < refused / 2, `${overloaded.length} lines`)
+})
+
+t.test('with all and none it is as with every other error', async (t) => {
+  const all = await linesOfCrowd(t, 'all')
+  t.equal(all.overloaded.length, all.refused)
+  t.match(all.overloaded[0], { reqId: String, method: 'POST', route: '/user/login' })
+  t.strictSame((await linesOfCrowd(t, 'none')).overloaded, [])
+})

@@ -9,6 +9,7 @@ import type {
   FastifyReply,
   FastifyRequest,
   onRequestAsyncHookHandler,
+  onSendHookHandler,
 } from 'fastify'
 import fp from 'fastify-plugin'
 import { putFirst } from '../../hooks.ts'
@@ -50,6 +51,8 @@ export function createPasswords({ config }: { config: Settings }) {
       queue.run({ kind: 'check', password, stored }, turn, place),
     /** A place for so many hashes of somebody in this network, not taken yet. */
     place: queue.place,
+    /** Milliseconds that a refusal of now is to be held. */
+    hold: queue.hold,
     isCommon,
     close: queue.close,
   }
@@ -75,6 +78,15 @@ function createAdmission(placeFor: Passwords['place'], { hashes, admission }: Fa
   }
 }
 
+/** Holds a refusal as long as the brake says. */
+function createHold(passwords: Passwords): onSendHookHandler {
+  return (_request, reply, _payload, done) => {
+    const ms = reply.statusCode === 503 ? passwords.hold() : 0
+    if (ms > 0) setTimeout(done, ms)
+    else done()
+  }
+}
+
 export default fp<Parts>(
   async (app, { config }) => {
     const passwords = createPasswords({ config })
@@ -85,6 +97,7 @@ export default fp<Parts>(
       /* c8 ignore next -- no route starts without a config: access.ts */
       if (!route.config?.hashes) return
       putFirst(route, 'onRequest', createAdmission(passwords.place, route.config) as onRequestAsyncHookHandler)
+      putFirst(route, 'onSend', createHold(passwords))
     })
     // Fastify calls this after the requests in flight were answered: it stops the server first.
     app.addHook('onClose', passwords.close)

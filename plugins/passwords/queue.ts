@@ -4,6 +4,7 @@
  * Who is admitted holds a place: from then on it counts, whether its job has come to the queue yet or not.
  */
 import { Failure, fail } from '../../schemas/errors.ts'
+import { createBrake } from './brake.ts'
 import { createLine } from './line.ts'
 import { createAverages, createLoad } from './load.ts'
 import { createPool } from './pool.ts'
@@ -47,6 +48,7 @@ export function createQueue({
   const averages = createAverages(cost)
   const load = createLoad(averages)
   const line = createLine(workers)
+  const brake = createBrake()
   let admitted = 0
   let ending: Promise<void> | undefined
 
@@ -136,6 +138,7 @@ export function createQueue({
 
   return {
     place,
+    hold: () => brake(clock(), averages.of(cost) / workers),
     run: <J extends Job>(job: J, turn?: Turn, on: Place = place()) => on.run(job, turn),
 
     /** Admits nobody any more, and ends the threads when all that was admitted is finished. */

@@ -135,6 +135,24 @@ t.test('of many in one moment no more are admitted than can wait', async (t) => 
   await Promise.all(answers)
 })
 
+t.test('a refusal is held as long as the brake says, and nothing else is', async (t) => {
+  const app = await start(t, { HASH_MAX_WAIT_MS: '10' })
+  passwordsOf(app.server).hold = () => 100
+  stopTimers(t)
+  const release = stallEach(app)
+  const { refused, answers } = await storm(app, 8)
+  t.equal(refused, 0)
+  mock.timers.tick(99)
+  release()
+  t.equal(codeOf(await answers[0]!), WRONG)
+  let held = 2
+  for (const answer of answers.slice(6)) void answer.then(() => held--)
+  for (let turns = 0; turns < 20; turns++) await setImmediate()
+  t.equal(held, 2)
+  mock.timers.tick(1)
+  t.strictSame((await Promise.all(answers)).map(codeOf), [...Array(6).fill(WRONG), OVERLOADED, OVERLOADED])
+})
+
 /** Stalls every lookup of a name. */
 function stallEach(app: TestApp): () => void {
   const { users } = dbOf(app.server)
