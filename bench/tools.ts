@@ -10,8 +10,8 @@ const TOOLS = join(ROOT, 'bench/tools/')
 
 /** Brings them where they are missing. Throws where npm cannot. */
 export function installTools(): void {
-  if (existsSync(join(TOOLS, 'node_modules/autocannon'))) return
-  console.log('Bringing the load tool and Express into bench/tools/ …')
+  if (existsSync(join(TOOLS, 'node_modules/undici'))) return
+  console.log('Bringing the load tools and Express into bench/tools/ …')
   execFileSync('npm', ['ci', '--prefix', TOOLS], { stdio: ['ignore', 'ignore', 'inherit'] })
 }
 
