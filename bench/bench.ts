@@ -9,7 +9,7 @@ import { createDatabase, type Mariadb, startMariadb } from '../test/mariadb.ts'
 import { startNginx } from '../test/nginx.ts'
 import { find, type Program } from '../test/programs.ts'
 import { expectStatuses, type RecordFigure, recordAnswers } from './answers.ts'
-import { cpuOf, memoryOf, plainEnvironment, runLoad, type Service, startService } from './children.ts'
+import { cpuOf, memoryOf, plainEnvironment, runLoad, type Service, startArguments, startService } from './children.ts'
 import type { HashLoad } from './load/hashes.ts'
 import type { ClosedLoad, Measured, OpenLoad, Request } from './load/recorder.ts'
 import { COST, login, PEOPLE, someOf } from './people.ts'
@@ -97,7 +97,9 @@ export function createBench(settings: Settings, record: RecordFigure, say: (text
 
     /** Latchkey as it is shipped, with its defaults but for these settings. */
     latchkey: async (databaseUrl: string, env: NodeJS.ProcessEnv = {}) =>
-      started(await startService('server.js', '/health/ready', folder, { ...latchkeySettings(databaseUrl), ...env })),
+      started(
+        await startService(startArguments(), '/health/ready', folder, { ...latchkeySettings(databaseUrl), ...env }),
+      ),
 
     /** One on each engine, each with a database of its own. */
     async latchkeys(env: NodeJS.ProcessEnv = {}, engines = ENGINES): Promise<Record<string, Service>> {
@@ -106,11 +108,11 @@ export function createBench(settings: Settings, record: RecordFigure, say: (text
       return each
     },
 
-    fastify: async () => started(await startService('bench/services/fastify.js', '/auth/verify', folder)),
+    fastify: async () => started(await startService(['dist/bench/services/fastify.js'], '/auth/verify', folder)),
 
     express: async () =>
       started(
-        await startService('bench/services/express.js', '/auth/verify', folder, {
+        await startService(['dist/bench/services/express.js'], '/auth/verify', folder, {
           PEOPLE: String(PEOPLE),
           BCRYPT_COST: String(COST),
         }),
@@ -172,9 +174,10 @@ export function createBench(settings: Settings, record: RecordFigure, say: (text
       if (memory !== undefined) record(name, memory)
     },
 
-    /** Hashes a second of all cores, and nothing else. */
-    async hashes(name: string, seconds: number): Promise<number> {
-      const rate = await runLoad<number>('hashes', { threads: cpus(), cost: COST, seconds } satisfies HashLoad)
+    /** Hashes a second of all cores, and nothing else; at the lowest priority where others are to go before them. */
+    async hashes(name: string, seconds: number, priority = 0): Promise<number> {
+      const load: HashLoad = { threads: cpus(), cost: COST, seconds, priority }
+      const rate = await runLoad<number>('hashes', load)
       record(`${name}/rate`, rate)
       return rate
     },

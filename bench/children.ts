@@ -27,9 +27,15 @@ export function plainEnvironment(): NodeJS.ProcessEnv {
   return Object.fromEntries(Object.entries(process.env).filter(([name]) => !names.has(name)))
 }
 
-/** Starts a compiled program that listens on PORT, and waits until `path` is answered. What it prints goes to a file in `folder`. */
+/** The arguments of node by which `npm start` starts the service. */
+export function startArguments(): string[] {
+  const { start } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')).scripts
+  return start.split(' node ')[1].split(' ')
+}
+
+/** Starts a program by node with these arguments, and waits until it answers `path` on PORT. What it prints goes to a file in `folder`. */
 export async function startService(
-  program: string,
+  args: string[],
   path: string,
   folder: string,
   env: NodeJS.ProcessEnv = {},
@@ -38,7 +44,8 @@ export async function startService(
   const log = join(folder, `${port}.log`)
   const output = openSync(log, 'a')
   const begun = performance.now()
-  const child = spawn(process.execPath, [join(ROOT, 'dist', program)], {
+  const program = args.at(-1)!
+  const child = spawn(process.execPath, [...args.slice(0, -1), join(ROOT, program)], {
     cwd: folder,
     env: { ...plainEnvironment(), NODE_ENV: 'production', HOST: '127.0.0.1', PORT: String(port), ...env },
     stdio: ['ignore', output, output],

@@ -51,7 +51,9 @@ export const ROWS: Row[] = [
     milliseconds('storm', `GET without them, ${name}: p99`, `${key}/calm/p99`),
   ]),
   milliseconds('storm', 'GET while 64 clients log in, Express: p99', 'express/probe/p99'),
+  milliseconds('storm', 'GET of bare Fastify beside hashes alone: p99', 'floor/probe/p99'),
   milliseconds('storm', 'GET without them, Express: p99', 'express/calm/p99'),
+  rate('overload', 'Hashes beside as many requests to bare Fastify', 'floor', HASHES('overload')),
   ...ENGINES.flatMap(([name, key]): Row[] => [
     rate('overload', `Logins at ten times the limit, ${name}`, key, HASHES('overload'), { least: 0.95 }),
     milliseconds('overload', `The slowest answer, ${name}`, `${key}/slowest`, 2500),

@@ -64,7 +64,7 @@ function log({ code, statusCode, cause }: Failure, request: FastifyRequest): voi
   const isOurs = statusCode === 500 || (statusCode === 503 && cause !== undefined)
   const { level, overload } = request.server.getDecorator<RequestLog>('requestLog')
   if (!isOurs && level === 'none') return
-  if (!isOurs && level === 'errors' && code === 'OVERLOADED') return overload()
+  if (!isOurs && level === 'errors' && code === 'OVERLOADED') return void overload()
   const line = { reqId: request.id, code, statusCode, method: request.method, route: request.routeOptions.url }
   if (statusCode < 500) request.log.info(line, 'refused')
   else request.log[statusCode === 503 ? 'warn' : 'error']({ ...line, err: cause }, 'failed')

@@ -2,6 +2,7 @@
  * A process of its own that does nothing but bcrypt, with as many threads as there are cores: the limit of what these
  * cores can hash, and so of logins.
  */
+import { setPriority } from 'node:os'
 import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads'
 import bcrypt from 'bcrypt'
 
@@ -9,6 +10,8 @@ export interface HashLoad {
   threads: number
   cost: number
   seconds: number
+  /** Of the threads, as setpriority(2) has it: 0 is that of every process, 19 the lowest. Linux alone sets it for a thread. */
+  priority: number
 }
 
 if (isMainThread) process.once('message', (load: HashLoad) => void measure(load))
@@ -27,7 +30,8 @@ async function measure(load: HashLoad): Promise<void> {
 }
 
 /** Hashes a second, of whole hashes. The first one is not counted: the other threads are still starting. */
-function hash({ cost, seconds }: HashLoad): number {
+function hash({ cost, seconds, priority }: HashLoad): number {
+  if (process.platform === 'linux') setPriority(priority)
   const salt = bcrypt.genSaltSync(cost)
   bcrypt.hashSync('correct horse battery', salt)
   const begun = performance.now()

@@ -5,6 +5,7 @@ import type { Service } from '../children.ts'
 import { logins } from '../people.ts'
 
 const TIMES = 10
+const LOWEST_PRIORITY = 19
 /** What is asked before the queue is full is answered sooner than all that follows. */
 const WARM_UP = 3
 
@@ -21,15 +22,27 @@ async function measure(bench: Bench, key: string, service: Service, limit: numbe
   bench.record(`overload/${key}/refused/p99`, refused?.p99 ?? 0)
 }
 
+/** What no service can do better: threads that only hash, while bare Fastify answers as many requests with nothing. */
+async function floor(bench: Bench, fastify: Service, limit: number): Promise<void> {
+  const seconds = bench.seconds * 2
+  const requests = [{ method: 'GET', path: '/auth/verify', headers: {} }]
+  const answering = bench.arrivals(fastify, limit * TIMES, requests, { seconds })
+  await bench.hashes('overload/floor', seconds, LOWEST_PRIORITY)
+  await answering
+}
+
 export const overload: Scenario = {
   name: 'overload',
   about: 'ten times more logins a second than possible: what is answered, and how soon the rest is refused',
-  estimate: ({ seconds, rounds }) => 10 + rounds * 3 * (2 * seconds + 5),
+  estimate: ({ seconds, rounds }) => 10 + rounds * 4 * (2 * seconds + 5),
   async run(bench) {
     const services = await bench.latchkeys()
+    const fastify = await bench.fastify()
     for (let round = 1; round <= bench.rounds; round++) {
       bench.say(`round ${round} of ${bench.rounds}: hashes alone`)
       const limit = await bench.hashes('overload/hashes', bench.seconds * 2)
+      bench.say(`round ${round} of ${bench.rounds}: hashes beside as many requests to bare Fastify`)
+      await floor(bench, fastify, limit)
       for (const [key, service] of Object.entries(services)) {
         bench.say(`round ${round} of ${bench.rounds}: ${key}`)
         await measure(bench, key, service, limit)

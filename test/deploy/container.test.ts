@@ -35,7 +35,9 @@ t.test('it runs as nobody in particular, and node gets the signals', async (t) =
   // Words, so that no shell stands between.
   t.strictSame(textsOf(last, 'ENTRYPOINT').map(execForm), [['node', 'dist/cli.js']])
   t.strictSame(textsOf(last, 'CMD').map(execForm), [['serve']])
-  t.strictSame(textsOf(last, 'ENV').map(pairs), [{ NODE_ENV: 'production', HOST: '0.0.0.0', SHUTDOWN_DELAY: '5' }])
+  const own = { NODE_ENV: 'production', HOST: '0.0.0.0', SHUTDOWN_DELAY: '5' }
+  const { start } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')).scripts
+  t.strictSame(textsOf(last, 'ENV').map(pairs), [{ ...own, NODE_OPTIONS: start.split(' ')[2] }], 'as npm start has it')
 })
 
 t.test('its labels say what it is', async (t) => {
