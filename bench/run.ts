@@ -16,6 +16,7 @@ import { figuresOf, linesOf, type Report, tableOf } from './report.ts'
 import { instances } from './scenarios/instances.ts'
 import { overload } from './scenarios/overload.ts'
 import { login, register } from './scenarios/passwords.ts'
+import { purge } from './scenarios/purge.ts'
 import { refresh } from './scenarios/refresh.ts'
 import { me, verify } from './scenarios/requests.ts'
 import { sizes } from './scenarios/sizes.ts'
@@ -23,7 +24,9 @@ import { start } from './scenarios/start.ts'
 import { stormScenario } from './scenarios/storm.ts'
 import { installTools, ROOT } from './tools.ts'
 
-const SCENARIOS: Scenario[] = [verify, me, login, refresh, register, stormScenario, overload, instances, start, sizes]
+const SCENARIOS: Scenario[] = [
+  ...[verify, me, login, refresh, register, stormScenario, overload, instances, start, purge, sizes],
+]
 /** The share of the cores that others may use without a warning. */
 const QUIET = 0.1
 const INTERRUPTED = new Error('Interrupted.')

@@ -72,6 +72,33 @@ async function seedMariadb(databaseUrl: string, people: number): Promise<void> {
   await connection.end()
 }
 
+/** Runs one statement on the database of this address, and gives the first value of its first row. */
+export async function ask(databaseUrl: string, sql: string): Promise<number> {
+  if (!databaseUrl.startsWith('sqlite:')) {
+    const connection = await mysql.createConnection(databaseUrl)
+    const [rows] = await connection.query(sql)
+    await connection.end()
+    return firstOf((rows as object[])[0])
+  }
+  const database = openConnection(databaseUrl.slice('sqlite:'.length))
+  try {
+    return firstOf(database.prepare(sql).all([])[0] as object)
+  } finally {
+    database.close()
+  }
+}
+
+const firstOf = (row: object | undefined) => Number(Object.values(row ?? {})[0])
+
+/** Bytes that the database of this address takes on the disk: all its tables and indexes. */
+export const sizeOf = (databaseUrl: string): Promise<number> =>
+  ask(
+    databaseUrl,
+    databaseUrl.startsWith('sqlite:')
+      ? 'SELECT page_count * page_size FROM pragma_page_count(), pragma_page_size()'
+      : 'SELECT SUM(data_length + index_length) FROM information_schema.tables WHERE table_schema = DATABASE()',
+  )
+
 function* statements(dialect: Dialect, people: number): Generator<string> {
   const now = Date.now()
   const hash = hashPassword(PASSWORD, COST)

@@ -68,7 +68,13 @@ export const ROWS: Row[] = [
     { ...megabytes(`Memory at rest, ${name}`, `${key}/rest`), target: { most: 90 } },
     { ...megabytes(`Memory after a storm, ${name}`, `${key}/storm`), target: { most: 120 } },
   ]),
+  ...ENGINES.flatMap(([name, key]): Row[] => [
+    rate('purge', `Sessions purged, ${name}`, key),
+    milliseconds('purge', `GET /user/me beside the purge, ${name}: p99`, `${key}/probe/p99`),
+    milliseconds('purge', `GET /user/me beside the purge, ${name}: the slowest`, `${key}/probe/slowest`),
+  ]),
   ...ENGINES.flatMap(([name, key]) => [
+    sizeOnDisk(`Database of 10M people with a session each, ${name}`, key),
     sizeRow(`Logins, 1,000 people against 10M, ${name}`, key, 'login', 1.15),
     sizeRow(`Refreshes, 1,000 people against 10M, ${name}`, key, 'refresh', 1.15),
     sizeRow(`GET /user/me, 1,000 people against 10M, ${name}`, key, 'me'),
@@ -79,6 +85,10 @@ export const ROWS: Row[] = [
 function cpu(scenario: string, label: string, service: string): Row {
   const over = { label: 'bare Fastify', figure: `${scenario}/fastify/cpu` }
   return { scenario, label, figure: `${scenario}/${service}/cpu`, unit: 'µs', over }
+}
+
+function sizeOnDisk(label: string, engine: string): Row {
+  return { scenario: 'sizes', label, figure: `sizes/${engine}/10000000/megabytes`, unit: 'MB' }
 }
 
 function megabytes(label: string, figure: string): Row {

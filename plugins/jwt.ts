@@ -6,7 +6,6 @@ import fastifyJwt, { type JWT } from '@fastify/jwt'
 import { createSigner } from 'fast-jwt'
 import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
-import { LRUCache } from 'lru-cache'
 import type { Parts } from '../parts.ts'
 import { fail } from '../schemas/errors.ts'
 import type { AccessClaims } from '../schemas/tokens.ts'
@@ -28,8 +27,13 @@ interface Needs extends Pick<Parts, 'config' | 'now' | 'newId'> {
 }
 
 function createAccessTokens({ jwt, keys, config, now, newId }: Needs) {
-  /** By the token exactly as it was sent, never by a hash or a part of it; only what was verified, expired or not. Full, it drops the one longest unused; that of a revoked key is refused at its next use, and goes. */
-  const known = new LRUCache<string, Verified>({ max: KNOWN_TOKENS })
+  /** By the token exactly as it was sent, never by a hash or a part of it; only what was verified, expired or not. Full, it drops the oldest; that of a revoked key is refused at its next use, and goes. */
+  const known = new Map<string, Verified>()
+
+  function remember(token: string, verified: Verified): void {
+    if (known.size >= KNOWN_TOKENS) known.delete(known.keys().next().value!)
+    known.set(token, verified)
+  }
 
   /** By the key that signed last. To read a key from its PEM costs ten times its signature, and @fastify/jwt does it at each call that names one. */
   let signer: { key: string; sign: (claims: AccessClaims) => string } | undefined
@@ -49,7 +53,7 @@ function createAccessTokens({ jwt, keys, config, now, newId }: Needs) {
     const expected = { issuer: config.ISSUER, audience: config.AUDIENCE, now: now() }
     if (!isRight(payload, expected)) return fail('INVALID_TOKEN')
     if (!isKeyed(header, payload)) return fail('INVALID_TOKEN')
-    known.set(token, { claims: payload, header })
+    remember(token, { claims: payload, header })
     return payload
   }
 

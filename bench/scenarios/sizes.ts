@@ -4,6 +4,7 @@ import type { Bench, Engine, Scenario } from '../bench.ts'
 import type { Service } from '../children.ts'
 import type { Request } from '../load/recorder.ts'
 import { get, logins, post } from '../people.ts'
+import { sizeOf } from '../seed.ts'
 
 const CONNECTIONS = 32
 const SIZES = [1000, 1_000_000, 10_000_000]
@@ -46,6 +47,7 @@ async function fill(bench: Bench, engine: Engine, people: number): Promise<Side>
   const begun = performance.now()
   const database = await bench.database(engine, people)
   bench.record(`${name}/filling`, (performance.now() - begun) / 1000)
+  bench.record(`${name}/megabytes`, (await sizeOf(database)) / 1e6)
   const service = await bench.latchkey(database, { REFRESH_GRACE: '0', ACCESS_TOKEN_TTL: '86400' })
   const readers = await bench.logIn(service, READERS, people)
   return { name, people, service, reads: readers.map(({ access_token }) => get('/user/me', access_token)) }

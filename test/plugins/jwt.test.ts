@@ -259,18 +259,20 @@ t.test('what was verified goes with its key', async (t) => {
   t.equal((await ask('/auth/verify', `Bearer ${token}`)).body.code, 'INVALID_TOKEN')
 })
 
-t.test('10,000 tokens are remembered, and those in use longest', async (t) => {
+t.test('10,000 tokens are remembered; the oldest has to go', async (t) => {
   const { app, ask, claims, make } = await start(t)
   const tokens = Array.from({ length: 10_001 }, (_, jti) => make({}, { ...claims, jti: `${jti}` }))
-  const [first = '', second = ''] = tokens
+  const [first, second] = tokens
   const { verify } = accessTokensOf(app.server)
   for (const token of tokens.slice(0, 10_000)) await verify(token)
   const paid = countSignatures(t, app)
-  t.equal((await ask('/auth/verify', `Bearer ${first}`)).status, 200)
+  const passes = async (token: string | undefined) =>
+    t.equal((await ask('/auth/verify', `Bearer ${token}`)).status, 200)
+  await passes(first)
   t.equal(paid.count, 0)
-  t.equal((await ask('/auth/verify', `Bearer ${tokens.at(-1)}`)).status, 200)
-  t.equal((await ask('/auth/verify', `Bearer ${first}`)).status, 200)
-  t.equal(paid.count, 1, 'one more, and the first one is remembered still')
-  t.equal((await ask('/auth/verify', `Bearer ${second}`)).status, 200)
-  t.equal(paid.count, 2, 'the one longest unused had to go')
+  await passes(tokens.at(-1))
+  await passes(second)
+  t.equal(paid.count, 1, 'one more, and the second one is remembered still')
+  await passes(first)
+  t.equal(paid.count, 2, 'the oldest is not')
 })
