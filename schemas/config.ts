@@ -99,7 +99,7 @@ export const Settings = Type.Object({
   LOG_REQUESTS: oneOf(
     ['errors', 'all', 'none'],
     'errors',
-    'Which requests get a line in the log: those answered with an error, all, or none; what is our own fault is logged always',
+    'Which requests get a line in the log: those answered with an error (with OVERLOADED one for all of a second), all, or none; what is our own fault is logged always',
   ),
   SHUTDOWN_DELAY: integer(
     0,

@@ -1,13 +1,14 @@
 /** `npm run bench`: what it reckons and draws, its command line, and one scenario for a second. How fast is not judged here. */
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t from 'tap'
 import { expectStatuses } from '../bench/answers.ts'
+import { capacityTable, measuredBy, needsOf } from '../bench/capacity.ts'
 import { comparison, growth } from '../bench/chart.ts'
 import { readOptions, UsageError } from '../bench/options.ts'
 import { someOf } from '../bench/people.ts'
-import { withFigures } from '../bench/publish.ts'
+import { publish, withFigures } from '../bench/publish.ts'
 import { figuresOf, linesOf, type Report, show, tableOf } from '../bench/report.ts'
 import { latenciesOf, quantile, spreadOf } from '../bench/statistics.ts'
 import { ROWS } from '../bench/targets.ts'
@@ -93,6 +94,29 @@ t.test('the charts show what there is', async (t) => {
   for (const drawing of [bars, nothing, lines, growth(reportOf({}))]) t.notMatch(drawing, /NaN|Infinity|undefined/)
 })
 
+t.test('what so many people need', async (t) => {
+  const figures = {
+    'login/mariadb/rate': 20,
+    'sizes/mariadb/1000/megabytes': 9,
+    'sizes/mariadb/1000000/megabytes': 800,
+    'sizes/sqlite/10000000/megabytes': 7000,
+  }
+  const measured = measuredBy(reportOf(figures))!
+  t.strictSame(measured, { loginsACore: 10, bytesAPerson: 800 }, 'by the largest that was measured')
+  const demand = { people: 1_000_000, logins: 360_000, peak: 0.2 }
+  t.strictSame(needsOf(demand, measured), {
+    rate: 20,
+    cores: { 10: 3, 12: 12 },
+    instances: 6,
+    hours: 1200,
+    gigabytes: 0.8,
+  })
+  t.match(needsOf({ people: 1, logins: 1, peak: 1 }, measured), { cores: { 10: 1, 12: 1 }, instances: 2 })
+  t.match(capacityTable(reportOf(figures)), /^\| 1,000,000 \| 200,000 \| 11\.1 \| 2 \| 7 \| 4 \| 667 \| 0\.8 \|$/m)
+  for (const name of ['login/mariadb/rate', 'sizes/mariadb/1000/megabytes'])
+    t.equal(capacityTable(reportOf({ [name]: 1 })), undefined, 'not without the other')
+})
+
 t.test('figures stand on the page between its marks', async (t) => {
   const report = reportOf({ 'verify/sqlite/rate': 9, 'verify/fastify/rate': 10 })
   const page = withFigures('a\n<!-- figures -->\nold\n<!-- /figures -->\nb\n', report)
@@ -100,6 +124,19 @@ t.test('figures stand on the page between its marks', async (t) => {
   t.notMatch(page, 'old')
   t.equal(withFigures(page, report), page)
   t.throws(() => withFigures('a', report), /no <!-- figures -->/)
+
+  const docs = mkdtempSync(join(tmpdir(), 'latchkey-docs-'))
+  t.teardown(() => rmSync(docs, { recursive: true }))
+  for (const name of ['performance.md', 'capacity.md'])
+    writeFileSync(join(docs, name), `${name}\n<!-- figures -->\nold\n<!-- /figures -->\n`)
+  const read = (name: string) => readFileSync(join(docs, name), 'utf8')
+  publish(report, docs)
+  t.match(read('performance.md'), 'Latchkey 1, ')
+  t.strictSame(JSON.parse(read('performance.json')), report)
+  for (const name of ['performance.svg', 'performance-sizes.svg']) t.match(read(name), /^<svg/)
+  t.match(read('capacity.md'), 'old', 'it cannot be reckoned from this run')
+  publish(reportOf({ 'login/mariadb/rate': 20, 'sizes/mariadb/1000/megabytes': 1 }), docs)
+  t.match(read('capacity.md'), /^capacity\.md\n<!-- figures -->\n\nReckoned from .*\n\n<!-- \/figures -->\n$/s)
 })
 
 t.test('the command line', async (t) => {

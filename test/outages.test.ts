@@ -177,6 +177,19 @@ t.test('a MariaDB that comes and goes', { skip }, async (t) => {
     await holdAgainst(t, facts, service.ask)
   })
 
+  await t.test('more requests than connections wait for one no longer than they may', async (t) => {
+    const service = await serve(t, await mariadb.databaseUrl(), { DB_POOL_SIZE: '1', DB_MAX_WAIT_MS: '300' })
+    const ann = await register(service.ask)
+    mariadb.pause()
+    // The first holds the one connection. With more than a hundred that wait, the rest is turned away at once.
+    const asked = Array.from({ length: 130 }, () => service.ask('GET /user/sessions', undefined, bearer(ann)))
+    const answers = await Promise.all(asked)
+    t.strictSame(new Set(answers.map(({ status, body }) => `${status} ${body.code}`)), new Set(['503 UNAVAILABLE']))
+    t.ok(answers.every(({ headers }) => headers.has('retry-after')))
+    mariadb.resume()
+    await until(async () => (await service.ask('GET /user/sessions', undefined, bearer(ann))).status === 200)
+  })
+
   await t.test('where the list of ended sessions is too old no token is accepted', async (t) => {
     const service = await serve(t, await mariadb.databaseUrl(), {
       REVOCATION_MAX_STALENESS: '5',

@@ -36,6 +36,7 @@ const ONCE = [
     'openapi',
     'operating',
     'postman',
+    'production',
   ],
   ...['reviewed', 'services', 'commands/keys', 'plugins/body', 'plugins/clients'],
   ...['plugins/keys/life', 'plugins/keys/rotation', 'routes/metadata', 'routes/oauth/', 'routes/user/'],

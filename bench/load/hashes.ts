@@ -31,7 +31,7 @@ async function measure(load: HashLoad): Promise<void> {
 
 /** Hashes a second, of whole hashes. The first one is not counted: the other threads are still starting. */
 function hash({ cost, seconds, priority }: HashLoad): number {
-  if (process.platform === 'linux') setPriority(priority)
+  if (priority > 0 && process.platform === 'linux') setPriority(priority)
   const salt = bcrypt.genSaltSync(cost)
   bcrypt.hashSync('correct horse battery', salt)
   const begun = performance.now()

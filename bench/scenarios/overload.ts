@@ -28,7 +28,7 @@ async function floor(bench: Bench, fastify: Service, limit: number): Promise<voi
   const requests = [{ method: 'GET', path: '/auth/verify', headers: {} }]
   const answering = bench.arrivals(fastify, limit * TIMES, requests, { seconds })
   await bench.hashes('overload/floor', seconds, LOWEST_PRIORITY)
-  await answering
+  expectStatuses('overload/floor', await answering, [204])
 }
 
 export const overload: Scenario = {

@@ -162,8 +162,9 @@ function createWriter(connection: Connection, prepare: (sql: string) => Prepared
 
   async function writeAll(): Promise<void> {
     writing = true
-    await immediately()
     while (waiting.length > 0) {
+      // What else comes in this turn goes along; and between two transactions the event loop goes on.
+      await immediately()
       const late = waiting.filter(({ end }) => performance.now() > end)
       waiting = waiting.filter((write) => !late.includes(write))
       for (const { settle } of late) settle(new Failure('UNAVAILABLE'))

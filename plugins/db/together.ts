@@ -4,7 +4,7 @@
  */
 import { setImmediate } from 'node:timers/promises'
 import type { Engine } from './engine.ts'
-import { shared, spend } from './waiting.ts'
+import { isUnspent, shared, spend } from './waiting.ts'
 
 /** How many ids a query takes. A list is filled up to the next of these, since each length is a prepared statement of its own. */
 const LENGTHS = [1, 8, 64]
@@ -35,10 +35,17 @@ export function createTogether<Row>(
     return new Map((await Promise.all(parts)).flat().map((row) => [idOf(row), row]))
   }
 
+  async function readAlone(id: string): Promise<Row | undefined> {
+    const [row] = await readSome([id])
+    return row
+  }
+
   return (id) => {
+    // Whoever has less time left than the others would be kept by them for longer.
+    if (!isUnspent(maxWaitMs)) return readAlone(id)
     asked.push(id)
     rows ??= shared(maxWaitMs, readAll)
-    const all = rows
-    return spend(maxWaitMs, async () => (await all).get(id))
+    const mine = rows
+    return spend(maxWaitMs, async () => (await mine).get(id))
   }
 }

@@ -30,7 +30,12 @@ export function withBudgetUntil(whenOver: (over: () => void) => void, ms: number
   withBudget(ms, work)
 }
 
-/** Runs what several requests wait for with a budget of its own, as the first of them has it by now. */
+/** Whether this request has waited for nothing yet. Outside of a request nothing is counted. */
+export function isUnspent(ms: number): boolean {
+  return (budgets.getStore()?.left ?? ms) >= ms
+}
+
+/** Runs what several requests wait for, none of which has spent anything, with a budget that is nobody's own. */
 export function shared<T>(ms: number, work: () => T): T {
   return budgets.getStore() ? withBudget(ms, work) : work()
 }

@@ -5,8 +5,8 @@
 
 /** So many refusals for each hash: a service that is asked for ten times what it can hash does not feel the brake. */
 const REFUSALS = 15
-/** Those of so many milliseconds may leave together: people do not come evenly. */
-const BURST_MS = 50
+/** So many may leave together: people do not come evenly. */
+const BURST = 25
 /** The longest that a refusal is held: many who ask on and on must not pile up here. */
 const LONGEST_MS = 200
 
@@ -15,7 +15,8 @@ export function createBrake() {
   /** When the next one may leave, had all come evenly. */
   let next = Number.NEGATIVE_INFINITY
   return (time: number, hashMs: number): number => {
-    next = Math.min(Math.max(next, time - BURST_MS) + hashMs / REFUSALS, time + LONGEST_MS)
+    const step = hashMs / REFUSALS
+    next = Math.min(Math.max(next, time - BURST * step) + step, time + LONGEST_MS)
     return Math.max(0, next - time)
   }
 }

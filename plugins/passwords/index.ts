@@ -15,7 +15,7 @@ import fp from 'fastify-plugin'
 import { putFirst } from '../../hooks.ts'
 import type { Parts } from '../../parts.ts'
 import { fail } from '../../schemas/errors.ts'
-import { clientOf, whenOver } from '../headers.ts'
+import { clientOf, type Life, lifeOf, whenOver } from '../headers.ts'
 import { networkOf } from '../limits.ts'
 import { isCommon } from './policy.ts'
 import { createQueue, type Place, type Turn } from './queue.ts'
@@ -79,11 +79,15 @@ function createAdmission(placeFor: Passwords['place'], { hashes, admission }: Fa
 }
 
 /** Holds a refusal as long as the brake says. */
-function createHold(passwords: Passwords): onSendHookHandler {
-  return (_request, reply, _payload, done) => {
-    const ms = reply.statusCode === 503 ? passwords.hold() : 0
-    if (ms > 0) setTimeout(done, ms)
-    else done()
+function createHold(passwords: Passwords, life: Life): onSendHookHandler {
+  return ({ place }, reply, _payload, done) => {
+    const ms = place?.isRefused() ? passwords.hold() : 0
+    if (ms <= 0) return done()
+    setTimeout(() => {
+      // Of a stop that has begun meanwhile headers.ts could not know.
+      if (life.stopping || life.closing) reply.header('connection', 'close')
+      done()
+    }, ms)
   }
 }
 
@@ -97,7 +101,7 @@ export default fp<Parts>(
       /* c8 ignore next -- no route starts without a config: access.ts */
       if (!route.config?.hashes) return
       putFirst(route, 'onRequest', createAdmission(passwords.place, route.config) as onRequestAsyncHookHandler)
-      putFirst(route, 'onSend', createHold(passwords))
+      putFirst(route, 'onSend', createHold(passwords, lifeOf(app)))
     })
     // Fastify calls this after the requests in flight were answered: it stops the server first.
     app.addHook('onClose', passwords.close)

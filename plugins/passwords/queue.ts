@@ -54,13 +54,11 @@ export function createQueue({
 
   const overloaded = () => new Failure('OVERLOADED', { retryAfter: Math.ceil(load.total() / workers / 1000) })
 
-  function admit(network: string | undefined): number {
-    if (ending) fail('UNAVAILABLE')
-    // Not where a thread is free, however little is allowed.
+  /** Whether one more would wait too long. Not where a thread is free, however little is allowed. */
+  function isFull(network: string | undefined): boolean {
     const wait = load.count() < workers ? 0 : load.total() / workers
     const own = load.of(network) / workers
-    if (wait > 0 && own > SHARE * (maxWaitMs - wait)) throw overloaded()
-    return ++admitted
+    return wait > 0 && own > SHARE * (maxWaitMs - wait)
   }
 
   async function hash<J extends Job>(job: J, costs: number[], turn?: Turn): Promise<Answer<J>> {
@@ -81,6 +79,7 @@ export function createQueue({
     /** The costs of those that run. */
     let running: number[] = []
     let left = false
+    let refused = false
     let timer: NodeJS.Timeout | undefined
 
     function expect(costs: number[]): void {
@@ -99,7 +98,10 @@ export function createQueue({
     function take(): number {
       if (left) throw gone()
       if (number !== undefined) return number
-      number = admit(network)
+      if (ending) fail('UNAVAILABLE')
+      refused = isFull(network)
+      if (refused) throw overloaded()
+      number = ++admitted
       // Before a stored hash was read, its cost is not known.
       expect(Array(hashes).fill(cost))
       if (network !== undefined) timer = setTimeout(expire, maxWaitMs + slackMs)
@@ -108,6 +110,9 @@ export function createQueue({
 
     return {
       take,
+
+      /** Whether there was no room for it. */
+      isRefused: () => refused,
 
       /** Runs one job, taking the place where it is not. Throws as `take`; OVERLOADED where the thread dies; what `turn` throws. */
       async run<J extends Job>(job: J, turn?: Turn): Promise<Answer<J>> {
@@ -151,6 +156,7 @@ export function createQueue({
 
 export interface Place {
   take(): number
+  isRefused(): boolean
   run<J extends Job>(job: J, turn?: Turn): Promise<Answer<J>>
   leave(): void
 }

@@ -13,6 +13,7 @@ import mysql from 'mysql2/promise'
 import t, { type Test } from 'tap'
 import { buildApp } from '../../app.ts'
 import { type Engine, UniqueViolation } from '../../plugins/db/engine.ts'
+import { dbOf } from '../../plugins/db/index.ts'
 import { createEngine, openMysql } from '../../plugins/db/mysql.ts'
 import { openSqlite, untilUnlocked } from '../../plugins/db/sqlite.ts'
 import { openConnection } from '../../plugins/db/sqlite-driver.ts'
@@ -385,6 +386,23 @@ t.test('each request has a budget of its own', { skip }, async (t) => {
   t.equal((await post('/user/refresh', { refresh_token })).statusCode, 200, 'and it may be asked again')
 })
 
+t.test('who has spent some of his time reads alone, within what is left', { skip }, async (t) => {
+  const app = await buildApp({ config: configOf(await mariadbUrl(t), { DB_MAX_WAIT_MS: '900' }), routes: false })
+  t.teardown(() => app.close())
+  const db = dbOf(app)
+  const pool = poolOf(app)
+  const getConnection = pool.getConnection.bind(pool)
+  pool.getConnection = (got) => void setTimeout(() => getConnection(got), 500)
+  const late = withBudget(900, async () => {
+    await db.ping()
+    return db.users.byId(randomId())
+  })
+  const [first] = await Promise.allSettled([late, withBudget(900, () => db.users.byId(randomId()))])
+  t.match(first, { status: 'rejected', reason: UNAVAILABLE })
+  t.equal(await withBudget(900, () => db.users.byId(randomId())), undefined, 'one question is within the time')
+  pool.getConnection = getConnection
+})
+
 t.test('errors hold no values', { skip }, async (t) => {
   const { engine } = await open(t, await mariadbUrl(t))
   const name = `t${randomId()}`
@@ -591,6 +609,9 @@ t.test('a disk that is full is UNAVAILABLE, and all is well when there is room a
   await engine.define('PRAGMA max_page_count = 20')
   await t.rejects(engine.batch([insert(1, 'fits'), insert(2, 'x'.repeat(200_000))]), UNAVAILABLE)
   await t.rejects(engine.run('INSERT INTO texts VALUES (?, ?)', [2, 'x'.repeat(200_000)]), UNAVAILABLE)
+  const together = [insert(1, 'fits'), insert(2, 'x'.repeat(200_000))].map((one) => engine.batch([one]))
+  for (const outcome of await Promise.allSettled(together))
+    t.match(outcome, { status: 'rejected', reason: UNAVAILABLE }, 'nothing is told that was not committed')
   t.equal(await only(engine, 'SELECT COUNT(*) AS n FROM texts'), 0)
   await engine.define('PRAGMA max_page_count = 1000')
   t.strictSame(await engine.batch([insert(1, 'fits'), insert(2, 'x'.repeat(200_000))]), [1, 1])

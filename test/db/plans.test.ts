@@ -102,6 +102,8 @@ onEachEngine(t, 'no statement reads a whole table', async (t, { name, databaseUr
   }
   const explain = name === 'sqlite' ? 'EXPLAIN QUERY PLAN' : 'EXPLAIN'
   t.ok(statements.size > 20, `${statements.size} statements`)
+  const lengths = (column: string) => [...statements.keys()].filter((sql) => sql.includes(`${column} IN`)).length
+  t.strictSame([lengths('u.id'), lengths('s.handle_hash')], [3, 3], 'who asks together is one query')
   for (const [sql, values] of statements) {
     if (sql.startsWith('INSERT') || SMALL.test(sql)) continue
     const plan = await engine.all<Record<string, unknown>>(`${explain} ${sql}`, values)

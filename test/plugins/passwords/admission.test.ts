@@ -4,6 +4,7 @@ import { mock } from 'node:test'
 import { setImmediate } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import { dbOf } from '../../../plugins/db/index.ts'
+import { lifeOf } from '../../../plugins/headers.ts'
 import type { Checked } from '../../../plugins/passwords/formats.ts'
 import { passwordsOf } from '../../../plugins/passwords/index.ts'
 import { createEngine, onEachEngine } from '../../engines.ts'
@@ -151,6 +152,19 @@ t.test('a refusal is held as long as the brake says, and nothing else is', async
   t.equal(held, 2)
   mock.timers.tick(1)
   t.strictSame((await Promise.all(answers)).map(codeOf), [...Array(6).fill(WRONG), OVERLOADED, OVERLOADED])
+})
+
+t.test('what is held while a stop begins is the last on its connection', async (t) => {
+  const app = await start(t, { HASH_MAX_WAIT_MS: '10' })
+  passwordsOf(app.server).hold = () => 100
+  stopTimers(t)
+  const release = stallEach(app)
+  const { answers } = await storm(app, 8)
+  lifeOf(app.server).stopping = true
+  mock.timers.tick(100)
+  t.equal((await answers[7]!).headers.connection, 'close')
+  release()
+  await Promise.all(answers)
 })
 
 /** Stalls every lookup of a name. */

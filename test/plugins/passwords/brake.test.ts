@@ -11,6 +11,12 @@ t.test('ten times more than can be hashed is never held', async (t) => {
   t.equal(Math.max(...held), 0)
 })
 
+t.test('one by one none is held, however long a hash takes', async (t) => {
+  const brake = createBrake()
+  const held = Array.from({ length: 100 }, (_, index) => brake(index * 1700, 1700))
+  t.equal(Math.max(...held), 0)
+})
+
 t.test('a crowd leaves at once, and who comes after it by and by', async (t) => {
   const brake = createBrake()
   const held = Array.from({ length: 200 }, () => brake(1000, HASH_MS))
