@@ -1,5 +1,5 @@
 /** The table of docs/capacity.md: what so many people need, reckoned from what a run measured. */
-import type { Report } from './report.ts'
+import { aligned, type Report } from './report.ts'
 
 /** What somebody expects: `peak` is the share of a day's logins that comes in its busiest hour. */
 export interface Demand {
@@ -26,6 +26,11 @@ const EXAMPLES: Demand[] = [
   { people: 100_000, logins: 20_000, peak: 0.2 },
   { people: 1_000_000, logins: 200_000, peak: 0.2 },
   { people: 10_000_000, logins: 2_000_000, peak: 0.2 },
+]
+
+const HEAD = [
+  ...['people', 'logins a day', 'a second, at the peak', 'cores, cost 10', 'cores, cost 12', 'instances'],
+  ...['core-hours a month', 'database, GB'],
 ]
 
 /** The part of what the cores can hash that is planned for: at the limit itself everybody waits. */
@@ -75,15 +80,12 @@ export function capacityTable(report: Report): string | undefined {
   const { loginsACore, bytesAPerson } = measured
   const rows = EXAMPLES.map((demand) => {
     const { rate, cores, instances, hours, gigabytes } = needsOf(demand, measured)
-    const cells = [demand.people, demand.logins, rate, cores[10], cores[12], instances, hours, gigabytes]
-    return `| ${cells.map(shown).join(' | ')} |`
+    return [demand.people, demand.logins, rate, cores[10], cores[12], instances, hours, gigabytes].map(shown)
   })
   return `Reckoned from the run of [performance.md](performance.md): one core logs in ${shown(loginsACore)} people a second at cost 10
 and a quarter of that at cost 12, and a person with one session takes ${Math.round(bytesAPerson)} bytes in MariaDB.
 
-| people | logins a day | a second, at the peak | cores, cost 10 | cores, cost 12 | instances | core-hours a month | database, GB |
-| --- | --- | --- | --- | --- | --- | --- | --- |
-${rows.join('\n')}`
+${aligned([HEAD, ...rows])}`
 }
 
 const shown = (value: number) => Number(value.toPrecision(value < 10_000 ? 3 : 9)).toLocaleString('en-US')

@@ -51,6 +51,11 @@ export function tableOf(lines: Line[]): string {
     ['what', 'median', 'ratio', 'target', ''],
     ...lines.map((line) => [line.label, line.value, line.ratio, line.target, mark(line)]),
   ]
+  return aligned(rows)
+}
+
+/** A table of Markdown with straight columns; the first row is its head. */
+export function aligned(rows: string[][]): string {
   const widths = rows[0]!.map((_, column) => Math.max(3, ...rows.map((row) => [...row[column]!].length)))
   const text = (cells: string[]) => `| ${cells.map((cell, column) => cell.padEnd(widths[column]!)).join(' | ')} |`
   const [head = [], ...body] = rows

@@ -35,7 +35,7 @@ function createAccessTokens({ jwt, keys, config, now, newId }: Needs) {
     known.set(token, verified)
   }
 
-  /** By the key that signed last. To read a key from its PEM costs ten times its signature, and @fastify/jwt does it at each call that names one. */
+  /** By the key that signed last. To read a key from its PEM costs several times its signature, and @fastify/jwt does it at each call that names one. */
   let signer: { key: string; sign: (claims: AccessClaims) => string } | undefined
 
   function sign(claims: AccessClaims): string {

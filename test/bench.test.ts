@@ -112,7 +112,10 @@ t.test('what so many people need', async (t) => {
     gigabytes: 0.8,
   })
   t.match(needsOf({ people: 1, logins: 1, peak: 1 }, measured), { cores: { 10: 1, 12: 1 }, instances: 2 })
-  t.match(capacityTable(reportOf(figures)), /^\| 1,000,000 \| 200,000 \| 11\.1 \| 2 \| 7 \| 4 \| 667 \| 0\.8 \|$/m)
+  t.match(
+    capacityTable(reportOf(figures)),
+    /^\| 1,000,000 +\| 200,000 +\| 11\.1 +\| 2 +\| 7 +\| 4 +\| 667 +\| 0\.8 +\|$/m,
+  )
   for (const name of ['login/mariadb/rate', 'sizes/mariadb/1000/megabytes'])
     t.equal(capacityTable(reportOf({ [name]: 1 })), undefined, 'not without the other')
 })
