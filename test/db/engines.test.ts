@@ -598,6 +598,7 @@ t.test('a disk that fails is UNAVAILABLE at once, anything else stays what it is
       await t.rejects(untilUnlocked(failing({ [name]: code }), soon()), new UniqueViolation())
     const later = [failing({ [name]: 5 }), failing({ [name]: 517 }), () => 'unlocked']
     t.equal(await untilUnlocked(() => later.shift()!(), soon()), 'unlocked')
+    await t.rejects(untilUnlocked(failing({ [name]: 5 }), performance.now() - 1), UNAVAILABLE, 'not for ever')
   }
   await t.rejects(untilUnlocked(failing({ code: 'ERR_INVALID_STATE' }), soon()), { message: 'a fault' })
 })

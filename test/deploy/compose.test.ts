@@ -74,7 +74,8 @@ t.test('each one waits for what it needs', async (t) => {
 })
 
 t.test('what Latchkey is told', async (t) => {
-  t.strictSame(unknownSettings({ ...latchkey.environment, ...imageEnv, NODE_ENV: undefined }), ['NODE_ENV'])
+  const ofNode = ['NODE_ENV', 'NODE_OPTIONS']
+  t.strictSame(unknownSettings({ ...latchkey.environment, ...imageEnv }), ofNode)
   t.equal(latchkey.environment!.TRUSTED_PROXIES, nginx.networks!.front!.ipv4_address)
   const grace = Number(latchkey.stop_grace_period!.replace(/s$/, ''))
   t.ok(grace > stopWithin(Number(imageEnv.SHUTDOWN_DELAY)), `${grace} s`)
