@@ -165,6 +165,11 @@ export interface Life {
 }
 export const lifeOf = (app: FastifyInstance) => app.getDecorator<Life>('life')
 
+/** In a stop, makes this answer the last on its connection: one that is kept would hold it up. */
+export function closeInStop({ stopping, closing }: Life, reply: FastifyReply): void {
+  if (stopping || closing) reply.header('connection', 'close')
+}
+
 /** Preflights are told apart by their header: an OPTIONS without it is asked for what the address takes. */
 function corsFor(origins: readonly string[], { headers }: FastifyRequest): FastifyCorsOptions {
   if (!origins.includes(headers.origin ?? '')) return { origin: false }
@@ -219,9 +224,8 @@ export default fp<Parts>(
       if (code && !isProxied(request)) fail(code)
       done()
     })
-    // A connection that is kept after its last answer would hold up the stop.
     app.addHook('onSend', (_request, reply, _payload, done) => {
-      if (life.stopping || life.closing) reply.header('connection', 'close')
+      closeInStop(life, reply)
       done()
     })
   },

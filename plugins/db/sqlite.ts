@@ -165,9 +165,9 @@ function createWriter(connection: Connection, prepare: (sql: string) => Prepared
     while (waiting.length > 0) {
       // What else comes in this turn goes along; and between two transactions the event loop goes on.
       await immediately()
-      const late = waiting.filter(({ end }) => performance.now() > end)
-      waiting = waiting.filter((write) => !late.includes(write))
-      for (const { settle } of late) settle(new Failure('UNAVAILABLE'))
+      const time = performance.now()
+      for (const { end, settle } of waiting) if (time > end) settle(new Failure('UNAVAILABLE'))
+      waiting = waiting.filter(({ end }) => time <= end)
       const writes = waiting.slice(0, TOGETHER)
       if (writeSome(writes)) waiting = waiting.slice(TOGETHER)
       else await pause(10)

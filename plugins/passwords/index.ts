@@ -15,7 +15,7 @@ import fp from 'fastify-plugin'
 import { putFirst } from '../../hooks.ts'
 import type { Parts } from '../../parts.ts'
 import { fail } from '../../schemas/errors.ts'
-import { clientOf, type Life, lifeOf, whenOver } from '../headers.ts'
+import { clientOf, closeInStop, type Life, lifeOf, whenOver } from '../headers.ts'
 import { networkOf } from '../limits.ts'
 import { isCommon } from './policy.ts'
 import { createQueue, type Place, type Turn } from './queue.ts'
@@ -84,8 +84,8 @@ function createHold(passwords: Passwords, life: Life): onSendHookHandler {
     const ms = place?.isRefused() ? passwords.hold() : 0
     if (ms <= 0) return done()
     setTimeout(() => {
-      // Of a stop that has begun meanwhile headers.ts could not know.
-      if (life.stopping || life.closing) reply.header('connection', 'close')
+      // Again: the stop may have begun meanwhile.
+      closeInStop(life, reply)
       done()
     }, ms)
   }
