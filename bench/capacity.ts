@@ -1,5 +1,5 @@
 /** The table of docs/capacity.md: what so many people need, reckoned from what a run measured. */
-import { aligned, type Report } from './report.ts'
+import { aligned, bySize, type Report } from './report.ts'
 
 /** What somebody expects: `peak` is the share of a day's logins that comes in its busiest hour. */
 export interface Demand {
@@ -51,13 +51,9 @@ export interface Measured {
 /** Undefined where the run had no MariaDB, or left out what is needed. */
 export function measuredBy({ about, figures }: Report): Measured | undefined {
   const logins = figures['login/mariadb/rate']
-  const sizes = Object.entries(figures).flatMap(([figure, { median }]) => {
-    const people = /^sizes\/mariadb\/(\d+)\/megabytes$/.exec(figure)?.[1]
-    return people === undefined ? [] : [{ people: Number(people), bytes: median * 1e6 }]
-  })
-  const largest = sizes.toSorted((a, b) => b.people - a.people)[0]
+  const largest = bySize(figures, 'mariadb', 'megabytes').toSorted((a, b) => b.people - a.people)[0]
   if (!logins || !largest) return undefined
-  return { loginsACore: logins.median / Number(about.cores), bytesAPerson: largest.bytes / largest.people }
+  return { loginsACore: logins.median / Number(about.cores), bytesAPerson: (largest.value * 1e6) / largest.people }
 }
 
 /** Whole cores and instances, rounded up. */

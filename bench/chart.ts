@@ -1,6 +1,6 @@
 /** The charts of docs/performance.md: which figures they show. */
 import { bars, lines, type Panel } from './drawing.ts'
-import type { Report } from './report.ts'
+import { bySize, type Report } from './report.ts'
 
 /** Latchkey beside the others. Undefined values are left out, and panels without any. */
 export function comparison({ figures, about }: Report): string {
@@ -36,10 +36,7 @@ export function growth({ figures, about }: Report): string {
   const series = ['sqlite', 'mariadb'].flatMap((engine) =>
     ['me', 'refresh', 'login'].map((what) => ({
       label: `${NAMES[what]}, ${NAMES[engine]}`,
-      points: Object.entries(figures).flatMap(([figure, { median }]) => {
-        const people = new RegExp(`^sizes/${engine}/(\\d+)/${what}/rate$`).exec(figure)?.[1]
-        return people === undefined ? [] : [{ people: Number(people), value: median }]
-      }),
+      points: bySize(figures, engine, `${what}/rate`),
     })),
   )
   return lines('Requests a second, by the number of people', noteOf(about), series)

@@ -54,6 +54,15 @@ export function tableOf(lines: Line[]): string {
   return aligned(rows)
 }
 
+/** What was measured of `what` in `sizes` on an engine, by the number of people. */
+export function bySize(figures: Report['figures'], engine: string, what: string): { people: number; value: number }[] {
+  const name = new RegExp(`^sizes/${engine}/(\\d+)/${what}$`)
+  return Object.entries(figures).flatMap(([figure, { median }]) => {
+    const people = name.exec(figure)?.[1]
+    return people === undefined ? [] : [{ people: Number(people), value: median }]
+  })
+}
+
 /** A table of Markdown with straight columns; the first row is its head. */
 export function aligned(rows: string[][]): string {
   const widths = rows[0]!.map((_, column) => Math.max(3, ...rows.map((row) => [...row[column]!].length)))

@@ -1,11 +1,11 @@
 /** `overload`: ten times more logins a second than the cores can hash, however slowly they are answered. */
+import { constants } from 'node:os'
 import { expectStatuses } from '../answers.ts'
 import type { Bench, Scenario } from '../bench.ts'
 import type { Service } from '../children.ts'
 import { logins } from '../people.ts'
 
 const TIMES = 10
-const LOWEST_PRIORITY = 19
 /** What is asked before the queue is full is answered sooner than all that follows. */
 const WARM_UP = 3
 
@@ -27,7 +27,7 @@ async function floor(bench: Bench, fastify: Service, limit: number): Promise<voi
   const seconds = bench.seconds * 2
   const requests = [{ method: 'GET', path: '/auth/verify', headers: {} }]
   const answering = bench.arrivals(fastify, limit * TIMES, requests, { seconds })
-  await bench.hashes('overload/floor', seconds, LOWEST_PRIORITY)
+  await bench.hashes('overload/floor', seconds, constants.priority.PRIORITY_LOW)
   expectStatuses('overload/floor', await answering, [204])
 }
 

@@ -1,4 +1,5 @@
 /** `storm`: people who log in without end, and what others feel of it who only send their token. */
+import { constants } from 'node:os'
 import { expectStatuses } from '../answers.ts'
 import type { Bench, Scenario } from '../bench.ts'
 import type { Service } from '../children.ts'
@@ -8,7 +9,6 @@ import { get, logins } from '../people.ts'
 const CLIENTS = 64
 const PROBES_A_SECOND = 100
 const TOKENS = 20
-const LOWEST_PRIORITY = 19
 /** Seconds by which a probe outlasts what was started with it: it warms up. */
 const LATER = 1
 
@@ -25,7 +25,7 @@ async function probe(bench: Bench, name: string, service: Service, tokens: strin
 /** What no service can do better: bare Fastify, beside threads that only hash and let everything else go first. */
 async function floor(bench: Bench, fastify: Service, token: string): Promise<void> {
   const seconds = bench.seconds * 2
-  const hashing = bench.hashes('storm/floor/hashes', seconds, LOWEST_PRIORITY)
+  const hashing = bench.hashes('storm/floor/hashes', seconds, constants.priority.PRIORITY_LOW)
   await probe(bench, 'storm/floor/probe', fastify, [token], seconds - LATER)
   await hashing
 }
