@@ -7,6 +7,7 @@ import { join } from 'node:path'
 import autoload from '@fastify/autoload'
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
 import Fastify, { type FastifyServerOptions, LogController } from 'fastify'
+import { type Logger, pino } from 'pino'
 import { v7 as uuidv7 } from 'uuid'
 import type { Config } from './config.ts'
 import type { Parts } from './parts.ts'
@@ -27,9 +28,12 @@ export async function buildApp(options: Options) {
   const { config, now = Date.now, randomBytes = systemRandomBytes, jwksMaxAge = 300, routes = true } = options
   const newId = () => uuidv7({ msecs: now(), random: randomBytes(16) })
   const parts: Parts = { config, now, randomBytes, newId, jwksMaxAge, routes }
-  const app = Fastify(await serverOptions(config)).withTypeProvider<TypeBoxTypeProvider>()
+  const app = Fastify(serverOptions(config)).withTypeProvider<TypeBoxTypeProvider>()
+  const log = await createLog(config)
+  // Not among the options: Fastify would listen to the end of every answer, to write a line that nobody wants.
+  Object.assign(app, { log })
   // No logger of its own for each request, which would cost more than most requests: the few lines name the request themselves.
-  app.setChildLoggerFactory((logger) => logger)
+  app.setChildLoggerFactory(() => log)
   app.server.maxConnections = MAX_CONNECTIONS
   // Node answers an unknown Expect by itself, without a body; plugins/headers.ts answers it in our shape.
   app.server.on('checkExpectation', app.routing)
@@ -54,18 +58,15 @@ export async function buildApp(options: Options) {
 
 export type App = Awaited<ReturnType<typeof buildApp>>
 
-/** For people; loaded only where there is a terminal. */
-async function pretty() {
+/** JSON lines on stdout; on a terminal, lines for people, by what is loaded only there. */
+async function createLog({ LOG_LEVEL: level }: Config): Promise<Logger> {
+  if (!process.stdout.isTTY) return pino({ level })
   const { default: build } = await import('pino-pretty')
-  return build({ ignore: 'pid,hostname,reqId', sync: true })
+  return pino({ level }, build({ ignore: 'pid,hostname,reqId', sync: true }))
 }
 
-async function serverOptions(config: Config): Promise<FastifyServerOptions> {
+function serverOptions(config: Config): FastifyServerOptions {
   return {
-    logger: {
-      level: config.LOG_LEVEL,
-      ...(process.stdout.isTTY && { stream: await pretty() }),
-    },
     // One line for each error answer, written by plugins/errors.ts; the default ones hold the query string.
     logController: new LogController({ disableRequestLogging: true }),
     genReqId: requestIds(config),

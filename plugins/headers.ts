@@ -60,7 +60,7 @@ export function linger(socket: Socket, bytes = ''): void {
  */
 function leaveBody(request: FastifyRequest, reply: FastifyReply): void {
   const { socket } = request.raw
-  reply.header('connection', 'close')
+  reply.raw.setHeader('connection', 'close')
   // What Node calls after the last answer on a connection.
   socket.destroySoon = () => linger(socket)
 }
@@ -166,8 +166,8 @@ export interface Life {
 export const lifeOf = (app: FastifyInstance) => app.getDecorator<Life>('life')
 
 /** In a stop, makes this answer the last on its connection: one that is kept would hold it up. */
-export function closeInStop({ stopping, closing }: Life, reply: FastifyReply): void {
-  if (stopping || closing) reply.header('connection', 'close')
+export function closeInStop({ stopping, closing }: Life, { raw }: FastifyReply): void {
+  if (stopping || closing) raw.setHeader('connection', 'close')
 }
 
 /** Preflights are told apart by their header: an OPTIONS without it is asked for what the address takes. */
@@ -198,15 +198,6 @@ export default fp<Parts>(
       life.closing = true
     })
     const hint = createHint(config, app.log)
-    // All of these in callback style: a promise would cost more than the hook does. And a look into a route's options
-    // costs as much as all of them, so only who has to know takes it.
-    app.addHook('onRequest', (request, reply, done) => {
-      reply.header('x-request-id', request.id)
-      // Answered before it comes to a route.
-      if (request.method === 'OPTIONS') reply.headers(HEADERS)
-      hint(request)
-      done()
-    })
     // A gateway passes on what it was told to, and stores nothing.
     app.addHook('onRoute', (route) => {
       if (!route.config?.proxied) putFirst(route, 'onRequest', secure)
@@ -217,14 +208,20 @@ export default fp<Parts>(
         delegator: (request, done) => done(null, corsFor(config.CORS_ORIGINS, request)),
       })
     }
+    // These in callback style: a promise would cost more than the hook does. And a look into a route's options costs as
+    // much as both of them, so only who has to know takes it.
     app.addHook('onRequest', (request, reply, done) => {
+      hint(request)
       if (announcesBody(request) && isProxied(request)) leaveBody(request, reply)
       if (life.closing) fail('UNAVAILABLE')
       const code = unreadable(request)
       if (code && !isProxied(request)) fail(code)
       done()
     })
-    app.addHook('onSend', (_request, reply, _payload, done) => {
+    app.addHook('onSend', (request, reply, _payload, done) => {
+      reply.header('x-request-id', request.id)
+      // Answered before it comes to a route.
+      if (request.method === 'OPTIONS') reply.headers(HEADERS)
       closeInStop(life, reply)
       done()
     })

@@ -7,6 +7,7 @@ import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from '@sinclair/typebox'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { sessionOf } from '../../plugins/access.ts'
+import { closeInStop, type Life, lifeOf } from '../../plugins/headers.ts'
 import { errors } from '../../schemas/error-responses.ts'
 import { fail } from '../../schemas/errors.ts'
 import { METHODS } from '../../schemas/http.ts'
@@ -42,6 +43,7 @@ const ANSWERS = errors('token', 'FORBIDDEN')
 const route: FastifyPluginAsyncTypebox = async (app) => {
   // A preflight is not for this address, but for that which the gateway asks about.
   const config = { access: 'token', limit: 'none', proxied: true, cors: false } as const
+  const answer = createAnswer(lifeOf(app))
   const verify = { onRequest: answer, handler: answer, config }
   for (const method of OTHERS.filter((method) => !app.supportedMethods.includes(method))) app.addHttpMethod(method)
 
@@ -63,14 +65,27 @@ const route: FastifyPluginAsyncTypebox = async (app) => {
   app.route({ ...verify, method: OTHERS, url: '/verify', schema: { hide: true } })
 }
 
-/** Answers within the hook, before a body is looked at: one that was announced may never come. (The handler is never asked.) */
-function answer(request: FastifyRequest, reply: FastifyReply): void {
-  const { id, userId, roles } = sessionOf(request)
-  const { role } = request.query as { role?: string | string[] }
-  if (role !== undefined && !mayPass(roles, [role].flat())) fail('FORBIDDEN')
-  reply.header('cache-control', 'no-store').header('x-auth-user-id', userId).header('x-auth-session-id', id)
-  reply.header('x-auth-roles', roles.join()).send()
-}
+/**
+ * Answers within the hook, before a body is looked at: one that was announced may never come. (The handler is never
+ * asked.) And without Fastify's reply, which takes about as long as the check does: here is all that its hooks would add.
+ */
+const createAnswer =
+  (life: Life) =>
+  (request: FastifyRequest, reply: FastifyReply): void => {
+    const { id, userId, roles } = sessionOf(request)
+    const { role } = request.query as { role?: string | string[] }
+    if (role !== undefined && !mayPass(roles, [role].flat())) fail('FORBIDDEN')
+    closeInStop(life, reply)
+    const headers = {
+      'x-request-id': request.id,
+      'cache-control': 'no-store',
+      'x-auth-user-id': userId,
+      'x-auth-session-id': id,
+      'x-auth-roles': roles.join(),
+      'content-length': '0',
+    }
+    reply.hijack().raw.writeHead(200, headers).end()
+  }
 
 /** Whether somebody with these roles has any of the wanted ones. What cannot be a role is a mistake of the gateway's, and lets nobody in. */
 function mayPass(roles: string[], wanted: string[]): boolean {
