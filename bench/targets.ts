@@ -34,6 +34,7 @@ const ENGINES = [
 export const ROWS: Row[] = [
   rate('verify', 'GET /auth/verify', 'sqlite', BARE('verify'), { least: 0.85 }),
   rate('verify', 'GET /auth/verify', 'sqlite', EXPRESS('verify'), { least: 10 }),
+  rate('verify', 'Bare Fastify with the headers of such an answer', 'floor', BARE('verify')),
   rate('me', 'GET /user/me, SQLite', 'sqlite', BARE('me'), { least: 0.65 }),
   rate('me', 'GET /user/me, MariaDB', 'mariadb', BARE('me'), { least: 0.35 }),
   rate('me', 'GET /user/me, SQLite', 'sqlite', EXPRESS('me')),
