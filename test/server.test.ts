@@ -181,6 +181,10 @@ t.test('for SHUTDOWN_DELAY seconds it goes on serving, but is not ready and keep
   const idle = await wire(t, service.port)
   idle.write(HEALTH)
   await idle.arrives(/"status"/)
+  const gateway = await wire(t, service.port)
+  const verify = `GET /auth/verify HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer ${ann.access_token}\r\n\r\n`
+  gateway.write(verify)
+  await gateway.arrives(/200 OK.*keep-alive/is)
   t.equal((await service.ask('GET /health/ready')).status, 200)
   service.signal('SIGTERM')
   await service.line(/SIGTERM: stopping/)
@@ -196,6 +200,8 @@ t.test('for SHUTDOWN_DELAY seconds it goes on serving, but is not ready and keep
     /200 OK.*200 OK.*\r\nconnection: close\r\n/is,
     'a kept connection ends with its next answer',
   )
+  gateway.write(verify)
+  t.match(await gateway.closed, /200 OK.*200 OK.*\r\nconnection: close\r\n/is, "so does a gateway's")
   t.equal(await service.ended, 0)
   t.ok(await refuses(service.port))
 })

@@ -17,7 +17,8 @@ onEachEngine(t, 'who may pass, and who may not', async (t, engine) => {
   const ann = await app.register('ann')
   const { sub, sid } = claimsOf(ann.tokens.access_token)
   const allowed = await ann.get('/auth/verify')
-  t.match(allowed, { status: 200, text: '', headers: { 'content-length': '0', 'cache-control': 'no-store' } })
+  const headers = { 'content-length': '0', 'cache-control': 'no-store', 'x-request-id': /^[\w-]{36}$/ }
+  t.match(allowed, { status: 200, text: '', headers })
   t.strictSame(identityOf(allowed), [sub, sid, ''], 'no roles are an empty list')
 
   await app.sql('UPDATE users SET roles = ?', ['admin editor'])
@@ -219,6 +220,11 @@ t.test('the answer is not lost where the body comes after it, and is the last on
   late.write(ask)
   t.match(await late.ended, /^HTTP\/1.1 401 .*\r\nconnection: close\r\n.*"UNAUTHENTICATED"/is, 'before the body')
   t.equal(await late.write(Buffer.alloc(size, 'x')), undefined, 'a proxy can still send all of it')
+
+  const { tokens } = await app.register('fay')
+  const allowed = await halfOpen()
+  allowed.write(ask.replace('\r\n\r\n', `\r\nAuthorization: Bearer ${tokens.access_token}\r\n\r\n`))
+  t.match(await allowed.ended, /^HTTP\/1.1 200 .*\r\nconnection: close\r\n/is, 'nor is that which lets it pass')
 
   const endless = await halfOpen()
   endless.write(ask)
