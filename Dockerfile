@@ -38,7 +38,8 @@ COPY --from=build /app/node_modules node_modules
 COPY --from=build /app/dist dist
 # SHUTDOWN_DELAY: the seconds that a gateway needs to notice that this instance is going. The whole stop takes at most
 # 16 s, more than the 10 s that Docker gives: `docker run --stop-timeout 20`.
-# NODE_OPTIONS: room for new objects, in MB. What a request makes is gone with it, so that more room takes memory and no less time.
+# NODE_OPTIONS: room for new objects, in MB. What a request makes is gone with it, so that more room than this takes memory and
+# hardly less time.
 ENV NODE_ENV=production HOST=0.0.0.0 SHUTDOWN_DELAY=5 NODE_OPTIONS=--max-semi-space-size=4
 USER 10001:10001
 EXPOSE 3000

@@ -28,12 +28,10 @@ export async function buildApp(options: Options) {
   const { config, now = Date.now, randomBytes = systemRandomBytes, jwksMaxAge = 300, routes = true } = options
   const newId = () => uuidv7({ msecs: now(), random: randomBytes(16) })
   const parts: Parts = { config, now, randomBytes, newId, jwksMaxAge, routes }
-  const app = Fastify(serverOptions(config)).withTypeProvider<TypeBoxTypeProvider>()
   const log = await createLog(config)
-  // Not among the options: Fastify would listen to the end of every answer, to write a line that nobody wants.
-  Object.assign(app, { log })
-  // No logger of its own for each request, which would cost more than most requests: the few lines name the request themselves.
-  app.setChildLoggerFactory(() => log)
+  const app = Fastify(serverOptions(config, log)).withTypeProvider<TypeBoxTypeProvider>()
+  // Not as the option `logger`: then Fastify would listen to the end of every answer, to write a line that nobody wants.
+  app.log = log
   app.server.maxConnections = MAX_CONNECTIONS
   // Node answers an unknown Expect by itself, without a body; plugins/headers.ts answers it in our shape.
   app.server.on('checkExpectation', app.routing)
@@ -65,8 +63,10 @@ async function createLog({ LOG_LEVEL: level }: Config): Promise<Logger> {
   return pino({ level }, build({ ignore: 'pid,hostname,reqId', sync: true }))
 }
 
-function serverOptions(config: Config): FastifyServerOptions {
+function serverOptions(config: Config, log: Logger): FastifyServerOptions {
   return {
+    // No logger of its own for each request, which would cost more than most requests: the few lines name the request themselves.
+    childLoggerFactory: () => log,
     // One line for each error answer, written by plugins/errors.ts; the default ones hold the query string.
     logController: new LogController({ disableRequestLogging: true }),
     genReqId: requestIds(config),

@@ -94,6 +94,7 @@ export function requestIds(config: Config): (request: IncomingMessage) => string
 
 /** Sets what stands on every answer that is no gateway's; for an error, which no hook of a route may have seen. */
 export function setHeaders(request: FastifyRequest, reply: FastifyReply): void {
+  closeInStop(lifeOf(request.server), reply)
   reply.header('x-request-id', request.id).headers(HEADERS)
 }
 
@@ -220,7 +221,7 @@ export default fp<Parts>(
     })
     app.addHook('onSend', (request, reply, _payload, done) => {
       reply.header('x-request-id', request.id)
-      // Answered before it comes to a route.
+      // Answered before it comes to a route, whose own hook sets them.
       if (request.method === 'OPTIONS') reply.headers(HEADERS)
       closeInStop(life, reply)
       done()

@@ -14,7 +14,7 @@ async function linesOf(t: Test, LOG_REQUESTS: string | undefined, sabotage?: str
     await connection.close()
     await service.ask('POST /user/login', { username: 'ann', password: PASSWORD })
   }
-  for (const path of ['/health/live?secret=1', '/nowhere?secret=2', '/auth/verify?secret=3'])
+  for (const path of ['/health/live?secret=1', '/nowhere?secret=2', '/auth/verify?secret=3', '/%zz?secret=4'])
     await service.ask(`GET ${path}`)
   service.signal('SIGTERM')
   await service.ended
@@ -25,12 +25,13 @@ async function linesOf(t: Test, LOG_REQUESTS: string | undefined, sabotage?: str
 const REFUSED = [
   { level: 30, code: 'NOT_FOUND', statusCode: 404, method: 'GET', msg: 'refused' },
   { level: 30, code: 'UNAUTHENTICATED', statusCode: 401, method: 'GET', route: '/auth/verify', msg: 'refused' },
+  { level: 30, reqId: String, code: 'BAD_REQUEST', statusCode: 400, method: 'GET', msg: 'refused' },
 ]
 
 t.test('errors alone, by default', async (t) => {
   const { lines } = await linesOf(t, undefined)
   t.match(lines, REFUSED)
-  t.equal(lines.length, 2)
+  t.equal(lines.length, 3)
 })
 
 t.test('all: one line for each answer, with its route and its time, and never its address', async (t) => {
@@ -39,7 +40,7 @@ t.test('all: one line for each answer, with its route and its time, and never it
     { level: 30, reqId: String, statusCode: 200, method: 'GET', route: '/health/live', ms: Number, msg: 'answered' },
     ...REFUSED,
   ])
-  t.equal(lines.length, 3)
+  t.equal(lines.length, 4)
   t.notMatch(text, /secret=/)
 })
 

@@ -200,6 +200,9 @@ t.test('for SHUTDOWN_DELAY seconds it goes on serving, but is not ready and keep
     /200 OK.*200 OK.*\r\nconnection: close\r\n/is,
     'a kept connection ends with its next answer',
   )
+  const unreadable = await wire(t, service.port)
+  unreadable.write('GET /%zz HTTP/1.1\r\nHost: a\r\n\r\n')
+  t.match(await unreadable.closed, /400 Bad Request.*\r\nconnection: close\r\n/is)
   gateway.write(verify)
   t.match(await gateway.closed, /200 OK.*200 OK.*\r\nconnection: close\r\n/is, "so does a gateway's")
   t.equal(await service.ended, 0)

@@ -36,6 +36,7 @@ async function compare(
       bench.say(`round ${round} of ${bench.rounds}: ${key}`)
       await bench.load(`${name}/${key}`, service, loads[key]!, [key in latchkeys ? statuses[0] : statuses[1]])
       if (key !== 'fastify' || !unchecked) continue
+      bench.say(`round ${round} of ${bench.rounds}: ${key}, with Latchkey's headers`)
       const requests = loads[key]!.requests.map((request) => ({ ...request, path: unchecked }))
       await bench.load(`${name}/floor`, service, { ...loads[key]!, requests }, [200])
     }

@@ -27,7 +27,7 @@ const app = Fastify()
 app.get('/auth/verify', (_, reply) => {
   reply.code(204).send()
 })
-// With all that Latchkey's answer has in it, and no check: the most that any service with such an answer can reach.
+// With all that stands in Latchkey's answer, and no check.
 app.get('/auth/verify/unchecked', (_, reply) => {
   reply.header('x-request-id', randomUUID()).header('cache-control', 'no-store').header('x-auth-user-id', user.id)
   reply.header('x-auth-session-id', user.id).header('x-auth-roles', user.roles.join()).send()

@@ -67,7 +67,8 @@ const route: FastifyPluginAsyncTypebox = async (app) => {
 
 /**
  * Answers within the hook, before a body is looked at: one that was announced may never come. (The handler is never
- * asked.) And without Fastify's reply, which takes about as long as the check does: here is all that its hooks would add.
+ * asked.) And without Fastify's reply, which takes about as long as the check does: all that the onSend hooks would add
+ * is added here.
  */
 const createAnswer =
   (life: Life) =>
@@ -84,7 +85,8 @@ const createAnswer =
       'x-auth-roles': roles.join(),
       'content-length': '0',
     }
-    reply.hijack().raw.writeHead(200, headers).end()
+    // Not by hijack(): what throws here, such as a role that no header can hold, is to be answered as an error.
+    reply.raw.writeHead(200, headers).end()
   }
 
 /** Whether somebody with these roles has any of the wanted ones. What cannot be a role is a mistake of the gateway's, and lets nobody in. */

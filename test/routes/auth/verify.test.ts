@@ -247,6 +247,13 @@ t.test('beside it there is nothing', async (t) => {
     t.equal(codeOf(await app.anon.get(url)), '404 NOT_FOUND', url)
 })
 
+t.test('roles that no header can hold, which only SQL can give, are an error of ours and no silence', async (t) => {
+  const joe = await withRoles('joe', '관리')
+  const wire = await openWire(port)
+  wire.send(`GET /auth/verify HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer ${joe.tokens.access_token}\r\n\r\n`)
+  t.match(await wire.next(), { status: 500, body: { code: 'INTERNAL' } })
+})
+
 t.test('503, and no other 5xx', async (t) => {
   const eve = await app.register('eve')
   app.clock.time += 31_000
