@@ -13,7 +13,7 @@ import type { Config } from './config.ts'
 import type { Parts } from './parts.ts'
 import { demandAccess } from './plugins/access.ts'
 import { compilers } from './plugins/body/compilers.ts'
-import { answerClientError, answerError } from './plugins/errors.ts'
+import { answerClientError, answerError, answerFrameworkError } from './plugins/errors.ts'
 import { HEAD_LIMIT, requestIds } from './plugins/headers.ts'
 import { trustedProxies } from './schemas/config.ts'
 
@@ -89,7 +89,7 @@ function serverOptions(config: Config, log: Logger): FastifyServerOptions {
     forceCloseConnections: 'idle',
     // Likewise: plugins/headers.ts answers 503 UNAVAILABLE while closing.
     return503OnClosing: false,
-    frameworkErrors: answerError,
+    frameworkErrors: answerFrameworkError,
     clientErrorHandler: answerClientError,
   } as FastifyServerOptions
 }

@@ -13,7 +13,7 @@ import type { Config } from '../config.ts'
 import type { Parts } from '../parts.ts'
 import { type Code, ERRORS, errorBody, Failure, isOauth, type Language } from '../schemas/errors.ts'
 import { METHODS, STATUS_CODES } from '../schemas/http.ts'
-import { HEAD_LIMIT, HEADERS, linger, setHeaders, varyBy } from './headers.ts'
+import { HEAD_LIMIT, HEADERS, lifeOf, linger, setHeaders, varyBy } from './headers.ts'
 
 /** What Fastify's own errors are in our table; any other with a status below 500 is a request that cannot be read. */
 const CODES_OF_FASTIFY: Record<string, Code> = {
@@ -32,12 +32,19 @@ function languageOf(request: FastifyRequest): Language {
   return (new Negotiator(request.raw).languages(['en', 'ko'])[0] as Language | undefined) ?? 'en'
 }
 
-/** Answers what a hook, a parser or a handler throws, and a URL that the router cannot read, for which no hook runs. */
+/** Answers a URL that the router cannot read: no hook runs for it, so that what they set is set here. */
+export function answerFrameworkError(error: unknown, request: FastifyRequest, reply: FastifyReply): void {
+  setHeaders(lifeOf(request.server), request, reply)
+  answerError(error, request, reply)
+}
+
+/** Answers what a hook, a parser or a handler throws. */
 export function answerError(error: unknown, request: FastifyRequest, reply: FastifyReply): void {
   const failure = failureOf(error)
   const language = languageOf(request)
   log(failure, request)
-  setHeaders(request, reply)
+  // The hook of the route that sets them may not have run yet, and /auth/verify has none.
+  reply.headers(HEADERS)
   varyBy(reply, 'accept-language')
   reply.code(failure.statusCode).header('content-language', language).headers(headersOf(failure, request))
   const { url = request.url } = request.routeOptions

@@ -92,10 +92,10 @@ export function requestIds(config: Config): (request: IncomingMessage) => string
   }
 }
 
-/** Sets what stands on every answer that is no gateway's; for an error, which no hook of a route may have seen. */
-export function setHeaders(request: FastifyRequest, reply: FastifyReply): void {
-  closeInStop(lifeOf(request.server), reply)
-  reply.header('x-request-id', request.id).headers(HEADERS)
+/** Sets what stands on every answer that passes through Fastify's reply. */
+export function setHeaders(life: Life, request: FastifyRequest, reply: FastifyReply): void {
+  reply.header('x-request-id', request.id)
+  closeInStop(life, reply)
 }
 
 /** Adds what else an answer depends on; CORS may have written into Vary before. */
@@ -220,10 +220,9 @@ export default fp<Parts>(
       done()
     })
     app.addHook('onSend', (request, reply, _payload, done) => {
-      reply.header('x-request-id', request.id)
+      setHeaders(life, request, reply)
       // Answered before it comes to a route, whose own hook sets them.
       if (request.method === 'OPTIONS') reply.headers(HEADERS)
-      closeInStop(life, reply)
       done()
     })
   },
